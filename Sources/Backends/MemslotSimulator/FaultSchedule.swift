@@ -23,10 +23,10 @@ struct FaultSchedule: Sendable {
         armed.sorted { $0.key < $1.key }.flatMap(\.value)
     }
 
-    /// Starts to number slot calls from 0 again.
+    /// Starts to number calls from 0 again.
     mutating func beginTransaction() { nextOperation = 0 }
 
-    /// Counts a slot call.
+    /// Counts a call: of a slot, or of an attribute.
     ///
     /// - Throws: the errno of the fault that fires, which loses one of its times.
     mutating func nextCall() throws(Errno) {
@@ -43,9 +43,9 @@ struct FaultSchedule: Sendable {
     }
 }
 
-/// A slot call of a transaction that shall fail.
+/// A call of a transaction that shall fail: a slot call, or one that sets memory attributes.
 public struct FaultInjection: Hashable, Sendable {
-    /// The number of the slot call in its transaction, from 0. Calls of the undo are numbered on.
+    /// The number of the call in its transaction, from 0. Calls of the undo are numbered on.
     public var operation: Int
     /// The errno that it returns. The call has no effect.
     public var errno: Errno

@@ -3,7 +3,7 @@ public import Memslots
 /// A simulated VM for a slot table: the kernel's rules without a kernel.
 ///
 /// Call it from any thread. A lock serialises the calls; none waits for anything else.
-public final class SimulatedBackend: MemslotBackend {
+public final class SimulatedBackend: MemoryAttributeBackend {
     private struct State: Sendable {
         var kernel: SimulatedKernel
         var faults = FaultSchedule()
@@ -16,7 +16,8 @@ public final class SimulatedBackend: MemslotBackend {
     /// Creates a VM without slots.
     ///
     /// - Parameters:
-    ///   - capabilities: the limits. `maxPagesPerSlot` is expected to be KVM's.
+    ///   - capabilities: the limits. `maxPagesPerSlot` is expected to be KVM's. A VM with one address
+    ///     space has `memoryAttributes`.
     ///   - dirtyLogProtection: how dirty bits are cleared. It determines `dirtyLogStartsFull` of
     ///     the backend's ``capabilities``.
     public init(
@@ -25,6 +26,7 @@ public final class SimulatedBackend: MemslotBackend {
     ) {
         var capabilities = capabilities
         capabilities.dirtyLogStartsFull = dirtyLogProtection.startsFull
+        capabilities.memoryAttributes = capabilities.addressSpaces == 1
         self.capabilities = capabilities
         self.state = Locked(
             State(
@@ -53,6 +55,16 @@ public final class SimulatedBackend: MemslotBackend {
         }
     }
 
+    /// As the kernel would, unless an armed fault fires. Throws the kernel's errno, or the fault's.
+    public func setMemoryAttributes(of range: GuestRange, isPrivate: Bool) throws(Errno) {
+        try state.withLock { state throws(Errno) in
+            try state.faults.nextCall()
+            try state.kernel.setMemoryAttributes(
+                range.address.rawValue, range.size.rawValue,
+                isPrivate ? SimulatedKernel.privateAttribute : 0)
+        }
+    }
+
     /// Does nothing: dirty pages are in the logs of their slots.
     public func collectDirtyPages() {}
 
@@ -69,7 +81,7 @@ public final class SimulatedBackend: MemslotBackend {
         }
     }
 
-    /// Starts to number slot calls from 0 again, for armed faults.
+    /// Starts to number calls from 0 again, for armed faults.
     public func beginTransaction() {
         state.withLock { state in
             state.faults.beginTransaction()
@@ -121,6 +133,9 @@ public final class SimulatedBackend: MemslotBackend {
 
     /// The installed slots, ascending by address space and id, each as it was last given.
     public var installedSlots: [Memslot] { state.withLock { $0.kernel.slots } }
+
+    /// The guest ranges that are private, ascending and merged.
+    public var privateRanges: [GuestRange] { state.withLock { $0.kernel.privateRanges.ranges } }
 
     /// How often the kernel would have exchanged its two sets of slots, one grace period each.
     public var swapCount: UInt64 { state.withLock { $0.kernel.swapCount } }

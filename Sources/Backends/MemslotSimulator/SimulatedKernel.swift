@@ -16,6 +16,9 @@ package struct SimulatedKernel: Sendable {
     package internal(set) var swapCount: UInt64 = 0
     package internal(set) var operationCounts = OperationCounts()
 
+    /// The guest pages that are private, whether a slot is there or not.
+    package private(set) var privateRanges = GuestRangeSet()
+
     /// The slots as they were last given.
     var installed: [SlotKey: Memslot] = [:]
     /// The logs of exactly the slots that log. Apart from the slots, of which few have one.
@@ -46,6 +49,23 @@ package struct SimulatedKernel: Sendable {
     }
 
     package var slotCount: Int { installed.count }
+
+    /// Kernel: `KVM_MEMORY_ATTRIBUTE_PRIVATE`.
+    package static let privateAttribute: UInt64 = 1 << 3
+
+    /// Kernel: `KVM_SET_MEMORY_ATTRIBUTES`, `kvm_vm_ioctl_set_mem_attributes`, virt/kvm/kvm_main.c.
+    package mutating func setMemoryAttributes(
+        _ address: UInt64, _ size: UInt64, _ attributes: UInt64, flags: UInt64 = 0
+    ) throws(Errno) {
+        guard capabilities.memoryAttributes else { throw Errno(rawValue: 25) }
+        let (start, size) = (GuestPhysicalAddress(address), ByteCount(size))
+        // A range that ends at 2^64 wraps, too.
+        guard flags == 0, attributes & ~Self.privateAttribute == 0, size != .zero,
+            start.advanced(by: size) != nil, start.isMultiple(of: capabilities.pageSize),
+            size.isMultiple(of: capabilities.pageSize)
+        else { throw .invalidArgument }
+        privateRanges.set(GuestRange(address: start, size: size), attributes != 0)
+    }
 
     package subscript(key: SlotKey) -> Memslot? { installed[key] }
 

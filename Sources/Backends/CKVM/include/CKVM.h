@@ -57,6 +57,12 @@ static inline int ckvm_set_user_memory_region2(int vm, const struct ckvm_region2
     return CKVM_RESULT(ioctl(vm, CKVM_SET_USER_MEMORY_REGION2, region));
 }
 
+// [4.141]
+static inline int ckvm_set_memory_attributes(
+    int vm, const struct ckvm_memory_attributes *range) {
+    return CKVM_RESULT(ioctl(vm, CKVM_SET_MEMORY_ATTRIBUTES, range));
+}
+
 // [4.142]
 static inline int ckvm_create_guest_memfd(int vm, uint64_t size, uint64_t flags) {
     struct ckvm_guest_memfd memfd = {.size = size, .flags = flags};

@@ -50,6 +50,17 @@ struct ckvm_guest_memfd {
     uint64_t reserved[6];
 };
 
+// `struct kvm_memory_attributes`, since 6.8.
+struct ckvm_memory_attributes {
+    uint64_t address;
+    uint64_t size;
+    uint64_t attributes;
+    uint64_t flags;
+};
+
+#define CKVM_MEMORY_ATTRIBUTE_PRIVATE 8ull
+#define CKVM_SET_MEMORY_ATTRIBUTES _IOW(KVMIO, 0xd2, struct ckvm_memory_attributes)
+
 // KVM_CAP_GUEST_MEMFD, since 6.8.
 #define CKVM_CAP_GUEST_MEMFD 234
 #define CKVM_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, struct ckvm_region2)
@@ -70,6 +81,7 @@ struct ckvm_pre_fault {
 #define CKVM_PRE_FAULT_MEMORY _IOWR(KVMIO, 0xd5, struct ckvm_pre_fault)
 
 _Static_assert(sizeof(struct ckvm_region2) == 160, "the kernel's size");
+_Static_assert(sizeof(struct ckvm_memory_attributes) == 32, "the kernel's size");
 _Static_assert(sizeof(struct ckvm_guest_memfd) == 64, "the kernel's size");
 _Static_assert(sizeof(struct ckvm_pre_fault) == 64, "the kernel's size");
 

@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// Only the process that created the VM may change it. Another process gets `EIO`, which
 /// ``explanation(of:)`` explains.
-public final class KVMBackend: MemslotBackend {
+public final class KVMBackend: MemoryAttributeBackend {
     /// The VM.
     public let vm: VirtualMachine
     /// The limits that arrays are validated against.
@@ -122,6 +122,17 @@ public final class KVMBackend: MemslotBackend {
         if (call.before ?? call.after)?.flags.contains(.guestMemfd) == true {
             guestMemfds.withLock { $0.update(after: call) }
         }
+    }
+
+    /// Makes a range private, or shared. Kernel: `KVM_SET_MEMORY_ATTRIBUTES`.
+    public func setMemoryAttributes(of range: GuestRange, isPrivate: Bool) throws(Errno) {
+        lastCallFailed.store(true, ordering: .relaxed)
+        var words = ckvm_memory_attributes(
+            address: range.address.rawValue, size: range.size.rawValue,
+            attributes: isPrivate ? CKVM_MEMORY_ATTRIBUTE_PRIVATE : 0, flags: 0)
+        let result = ckvm_set_memory_attributes(vm.descriptor, &words)
+        guard result >= 0 else { throw Errno(rawValue: -result) }
+        lastCallFailed.store(false, ordering: .relaxed)
     }
 
     /// Reads a slot's log from the kernel's bitmap, or from the pages that the rings reported.

@@ -109,5 +109,7 @@ extension Capabilities {
             kernelMemory: KernelSlotMemory(
                 shadowsPages: ShadowPaging.isUsed, hasBitmaps: options.dirtyLog.hasBitmaps,
                 pageSize: limits.pageSize))
+        memoryAttributes =
+            addressSpaces == 1 && kernel.memoryAttributes & CKVM_MEMORY_ATTRIBUTE_PRIVATE != 0
     }
 }

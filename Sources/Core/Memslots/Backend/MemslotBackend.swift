@@ -33,3 +33,12 @@ public protocol MemslotBackend: AnyObject, Sendable {
     ///   promise this returns more pages rather than fewer.
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap
 }
+
+/// A backend whose guest memory can be private. The table uses it where
+/// ``Capabilities/memoryAttributes`` of its capabilities is `true`.
+public protocol MemoryAttributeBackend: MemslotBackend {
+    /// Makes a range of address space 0 private, or shared, wholly or not at all; it may be so already.
+    /// Throws the kernel's errno; the attributes are then as before the call.
+    /// Kernel: `KVM_SET_MEMORY_ATTRIBUTES`.
+    func setMemoryAttributes(of range: GuestRange, isPrivate: Bool) throws(Errno)
+}

@@ -21,4 +21,7 @@ public struct TableSnapshot: Sendable {
     public let generation: Generation
     /// The array of that generation.
     public let array: MemslotArray
+    /// The guest ranges of address space 0 that are private, ascending and merged.
+    public var privateRanges: [GuestRange] { privateSet.ranges }
+    package internal(set) var privateSet = GuestRangeSet()
 }

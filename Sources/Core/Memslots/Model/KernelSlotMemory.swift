@@ -50,6 +50,15 @@ public struct KernelSlotMemory: Hashable, Sendable {
         return bytes
     }
 
+    /// The bytes of several slots, and of private guest pages: nodes of 576 bytes for 64 pages each.
+    /// Kernel: `struct xa_node` of `mem_attr_array`, virt/kvm/kvm_main.c.
+    package func bytes(of slots: [Memslot], _ ranges: GuestRangeSet) -> Int {
+        let sum = ranges.ranges.reduce(bytes(of: slots)) {
+            $0.addingSaturated(($1.size.pages(of: pageSize) / 64 + 2) * 576)
+        }
+        return Int(clamping: sum)
+    }
+
     /// The bytes of several slots.
     public func bytes(of slots: some Sequence<Memslot>) -> UInt64 {
         slots.reduce(0) { $0 + bytes(of: $1) }

@@ -45,8 +45,8 @@ final class ArrayPair: Sendable {
     func retain(_ object: any AnyObject & Sendable) { kept.withLock { $0.append(object) } }
 
     /// Builds the array of `slots`, ascending by key, in the inactive place, as the generation after
-    /// the active one.
-    func build(_ slots: [Memslot]) {
+    /// the active one, with `privateRanges`.
+    func build(_ slots: [Memslot], _ privateRanges: GuestRangeSet = GuestRangeSet()) {
         if isKnownUniquelyReferenced(&spareIndex) {
             spareIndex?.rebuild(slots)
         } else {
@@ -55,7 +55,9 @@ final class ArrayPair: Sendable {
         let array = MemslotArray(sortedByKey: slots, spareIndex)
         spareIndex = nil
         inactive = ArrayVersion(
-            TableSnapshot(generation: active.snapshot.generation.next, array: array))
+            TableSnapshot(
+                generation: active.snapshot.generation.next, array: array,
+                privateSet: privateRanges))
     }
 
     /// Swaps the two under the barrier, which is free once the gate is empty.

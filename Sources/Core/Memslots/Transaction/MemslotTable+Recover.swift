@@ -23,7 +23,12 @@ extension MemslotTable {
         // They are held already, unless the embedder has released them.
         let wereHeld = failureHoldsVCPUs(true)
         var run = TransactionRun(
-            recovering: failure.installed, to: active.array, overlay: overlay,
+            recovering: failure.installed, to: active.array,
+            // All of them, whatever is in force: first what must be shared, then what is private.
+            failure.attributes.filter(\.isPrivate).map(\.inverse)
+                + (failure.attributes.isEmpty ? [] : active.privateRanges)
+                .map { MemoryAttributeChange($0, isPrivate: true) },
+            overlay: overlay,
             in: TransactionRun.Surroundings(
                 backend: backend, pair: pair, vcpus: vcpus, hooks: [], transactionHooks: []))
         let outcome = run.run()
@@ -44,7 +49,7 @@ extension MemslotTable {
         case .failed(_, _, let errno):
             let still = TableFailure(
                 errno: failure.errno, operation: failure.operation, undoErrno: errno,
-                installed: run.installed ?? failure.installed)
+                installed: run.installed ?? failure.installed, attributes: failure.attributes)
             record(still)
             // Published again: other slots may be installed now.
             publish(.failed(still, generation: active.generation))

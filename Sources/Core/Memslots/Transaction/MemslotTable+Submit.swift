@@ -49,7 +49,7 @@ extension MemslotTable {
         _ slots: [Memslot], options: SubmitOptions, prior: [Violation]
     ) throws(SubmitError) -> Receipt {
         do throws(AdmissionError<Never>) {
-            return try submit(slots, options: options, prior: prior) { _, _ in }
+            return try submit(slots, options: options, prior: prior) { _, _, _ in }
         } catch {
             switch error {
             case .notSubmitted(let error): throw error
@@ -60,11 +60,11 @@ extension MemslotTable {
     /// Submits an array that the layer above must admit.
     ///
     /// - Parameter admit: called inside the transaction before anything is changed, unless the
-    ///   array is the present one, with the generation and the slots to come, sorted by key. Its
-    ///   error ends the transaction.
+    ///   array is the present one, with the generation and the slots to come, sorted by key, and the
+    ///   private ranges. Its error ends the transaction.
     package func submit<Refusal: Error>(
         _ slots: [Memslot], options: SubmitOptions, prior: [Violation],
-        admit: (Generation, [Memslot]) throws(Refusal) -> Void
+        admit: (Generation, [Memslot], [GuestRange]) throws(Refusal) -> Void
     ) throws(AdmissionError<Refusal>) -> Receipt {
         let start = monotonicNow()
         let reentrant = { AdmissionError<Refusal>.notSubmitted(.reentrant($0)) }
@@ -82,10 +82,10 @@ extension MemslotTable {
             let wanted = try converting(
                 AdmissionError<Refusal>.notSubmitted,
                 wantedArray(from: slots, options: options, prior: prior))
-            guard !wanted.diff.isEmpty else { return unchanged(wanted, since: start) }
+            guard !wanted.isUnchanged else { return unchanged(wanted, since: start) }
             try converting(
                 AdmissionError<Refusal>.refused,
-                admit(pair.current.generation.next, wanted.slots))
+                admit(pair.current.generation.next, wanted.slots, wanted.privateRanges.ranges))
             return try converting(
                 AdmissionError<Refusal>.notSubmitted,
                 transact(wanted, options: options, since: start))
@@ -103,7 +103,9 @@ extension MemslotTable {
         _ wanted: WantedArray, options: SubmitOptions, since start: UInt64
     ) throws(SubmitError) -> Receipt {
         let previous = pair.current
-        let (hooks, transactionHooks) = (hooks, transactionHooks)
+        let hooks = hooks
+        // They get changes of slots.
+        let transactionHooks = wanted.diff.isEmpty ? [] : transactionHooks
         var wanted = wanted
         wanted.decideHold(options.quiesce, for: hooks)
         var run = TransactionRun(
@@ -115,7 +117,7 @@ extension MemslotTable {
         var receipt = wanted.receipt(generation: pair.current.generation, capabilities)
         if outcome == .committed { receipt.unmappedDirtyPages = run.carryDirtyBits() }
         overlay = run.overlay
-        if let error = error(for: outcome, of: run, wanted.plan) { throw error }
+        if let error = error(for: outcome, of: run) { throw error }
 
         receipt.retired = run.readers.isEmpty
         receipt.readers = run.readers
@@ -130,7 +132,7 @@ extension MemslotTable {
 
     /// The error for an outcome, after it is published.
     private func error(
-        for outcome: TransactionMachine.Outcome, of run: TransactionRun, _ plan: Plan
+        for outcome: TransactionMachine.Outcome, of run: TransactionRun
     ) -> SubmitError? {
         switch outcome {
         case .committed: return nil
@@ -141,14 +143,15 @@ extension MemslotTable {
             return .quiesceTimeout(vcpus: vcpus, readers: readers)
         case .rolledBack(let errno, let operation):
             let rollback = SubmitError.Rollback(
-                errno: errno, operation: operation,
-                call: operation.map { plan.operations[$0].call })
+                errno: errno, operation: operation.flatMap(run.place),
+                call: operation.flatMap(run.call),
+                attribute: operation.flatMap(run.attribute))
             publish(.rolledBack(rollback, generation: pair.current.generation))
             return .rolledBack(rollback)
         case .failed(let errno, let operation, let undo):
             let failure = TableFailure(
-                errno: errno, operation: operation, undoErrno: undo,
-                installed: run.installed ?? [])
+                errno: errno, operation: operation.flatMap(run.place), undoErrno: undo,
+                installed: run.installed ?? [], attributes: Array(run.appliedAttributes))
             record(failure)
             publish(.failed(failure, generation: pair.current.generation))
             return .failed(failure)

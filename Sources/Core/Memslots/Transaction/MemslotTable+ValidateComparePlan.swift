@@ -6,9 +6,9 @@ extension MemslotTable {
     ) throws(SubmitError) -> Receipt {
         try serially(SubmitError.reentrant) { () throws(SubmitError) in
             var wanted = try wantedArray(from: slots, options: options, prior: prior)
-            if !wanted.diff.isEmpty { wanted.decideHold(options.quiesce, for: hooks) }
+            if !wanted.isUnchanged { wanted.decideHold(options.quiesce, for: hooks) }
             var receipt = wanted.receipt(generation: pair.current.generation, capabilities)
-            guard !wanted.diff.isEmpty else { return receipt }
+            guard !wanted.isUnchanged else { return receipt }
             receipt.isPlan = true
             receipt.generation = pair.current.generation.next
             receipt.unmappedDirtyPages = try plannedUnmappedPages(wanted)
@@ -22,20 +22,29 @@ extension MemslotTable {
     ) throws(SubmitError) -> WantedArray {
         if let failure { throw .failed(failure) }
         let present = pair.current
-        let scan = try validate(slots, against: present.array, prior: prior)
+        let scan = try validate(
+            slots, against: present.array, prior: prior, options.privateRanges ?? [])
         try compare(options.expectedGeneration, with: present.generation)
-        guard let scan else { return WantedArray(unchanged: present.array) }
-        return WantedArray(slots, scan, present: present.array, capabilities)
+        var wanted =
+            scan.map { WantedArray(slots, $0, present: present.array, capabilities) }
+            ?? WantedArray(unchanged: present.array)
+        let ranges = options.privateRanges.map { GuestRangeSet($0) } ?? present.privateSet
+        wanted.attributes = MemoryAttributeChange.changes(from: present.privateSet, to: ranges)
+        wanted.privateRanges = ranges
+        return wanted
     }
 
     /// - Returns: `nil` for the present array, which was validated when it was submitted.
     private func validate(
-        _ slots: [Memslot], against present: MemslotArray, prior: [Violation]
+        _ slots: [Memslot], against present: MemslotArray, prior: [Violation],
+        _ privateRanges: [GuestRange]
     ) throws(SubmitError) -> ArrayScan? {
+        let rangeFaults = capabilities.faults(ofPrivate: privateRanges)
         let isPresent = prior.isEmpty && slots == present.slots
-        if isPresent { return nil }
-        let validator = ArrayValidator(
+        if isPresent && rangeFaults.isEmpty { return nil }
+        var validator = ArrayValidator(
             slots: slots, capabilities: capabilities, prior: prior, present: present)
+        validator.rangeFaults = rangeFaults
         let scan = validator.scan
         if let faults = validator.faults(limit: limits.violations, scan) { throw .invalid(faults) }
         return scan

@@ -56,7 +56,9 @@ public final class MemslotTable: Sendable {
         vcpus: any VCPUHold = VCPUGate(), limits: TableLimits = TableLimits(),
         generation: Generation = Generation(0), receiptBudget: ReceiptBudget = ReceiptBudget()
     ) throws(InvalidArray) {
-        capabilities = backend.capabilities
+        var capabilities = backend.capabilities
+        if !(backend is any MemoryAttributeBackend) { capabilities.memoryAttributes = false }
+        self.capabilities = capabilities
         overlay = DirtyOverlay(pageSize: backend.capabilities.pageSize)
         let validator = ArrayValidator(
             slots: installed, capabilities: capabilities, prior: [], requiresIDs: true)

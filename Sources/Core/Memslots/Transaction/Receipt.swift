@@ -18,6 +18,8 @@ public struct Receipt: Hashable, Sendable {
     public var diff: MemslotDiff
     /// The operations, in the order in which they were applied.
     public var operations: [PlannedOperation]
+    /// The guest ranges that became private or shared, ascending.
+    public var attributes: [MemoryAttributeChange] = []
     /// A Boolean value that indicates whether it is proved that no plan has fewer operations.
     public var isOptimal: Bool
     /// The submitted slots in request order, each with its id.
@@ -119,9 +121,12 @@ extension Receipt: CustomStringConvertible {
             (diff.moved.count, "moved"), (diff.reflagged.count, "reflagged"),
         ]
         let changes = counts.lazy.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
-        var parts = [
-            "\(changes.joined(separator: ", ")) by \(counted(operations.count, "operation"))"
-        ]
+        var parts: [String] = []
+        if !diff.isEmpty {
+            let calls = counted(operations.count, "operation")
+            parts.append("\(changes.joined(separator: ", ")) by \(calls)")
+        }
+        if !attributes.isEmpty { parts.append(counted(attributes.count, "attribute change")) }
         if !isOptimal { parts.append("perhaps not the fewest") }
         let time = isPlan ? "" : " for \(durations.nanoseconds.blackout / 1_000) µs"
         let reason = holdReason.map { " (\($0.rawValue))" } ?? ""

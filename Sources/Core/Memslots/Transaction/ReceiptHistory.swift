@@ -175,12 +175,16 @@ public final class ReceiptBudget: Sendable {
 package struct KeptArrays {
     private let array: MemslotArray
     private let generation: Generation
+    private let privateRanges: GuestRangeSet
     /// Those that led to the array, oldest first, without a gap: a history loses its oldest first.
     private let receipts: [Receipt]
 
     /// - Parameter receipts: the history of the table, which may go on after `generation`.
-    package init(_ array: MemslotArray, _ generation: Generation, history receipts: [Receipt]) {
-        (self.array, self.generation) = (array, generation)
+    package init(
+        _ array: MemslotArray, _ generation: Generation,
+        privateRanges: GuestRangeSet = GuestRangeSet(), history receipts: [Receipt]
+    ) {
+        (self.array, self.generation, self.privateRanges) = (array, generation, privateRanges)
         let receipts = receipts.filter { $0.generation <= generation }
         self.receipts = receipts.last?.generation == generation ? receipts : []
     }
@@ -204,6 +208,15 @@ package struct KeptArrays {
         let same = array.slots.filter { !former.keys.contains($0.assignedKey) }
         return (same + former.values.compactMap { $0 }).sortedByKey()
     }
+
+    /// The private ranges of a generation whose slots are known.
+    package func privateRanges(at wanted: Generation) -> [GuestRange] {
+        var ranges = privateRanges
+        for receipt in receipts.reversed().lazy.prefix(while: { $0.generation > wanted }) {
+            ranges.apply(receipt.attributes.map(\.inverse))
+        }
+        return ranges.ranges
+    }
 }
 
 extension Receipt {
@@ -217,6 +230,7 @@ extension Receipt {
         let reports = observers.reduce(0) { $0 + 512 + $1.messages.count * 48 }
         return MemoryLayout<Receipt>.stride + texts + reports
             + operations.count * MemoryLayout<PlannedOperation>.stride
+            + attributes.count * MemoryLayout<MemoryAttributeChange>.stride
             + slots * MemoryLayout<Memslot>.stride
             + unmappedDirtyPages.count * MemoryLayout<DirtyPages>.stride
             + runs * MemoryLayout<Range<UInt64>>.stride

@@ -20,13 +20,19 @@ public enum SubmitError: Error, Hashable, Sendable, CustomStringConvertible {
     public struct Rollback: Hashable, Sendable {
         /// The backend's error.
         public var errno: Errno
-        /// The index of the operation that failed; `nil` if reading a dirty log failed.
+        /// The index of the operation that failed; `nil` if a dirty log, or an attribute, did.
         public var operation: Int?
         /// The slot call that failed.
         public var call: SlotCall?
+        /// The change of memory attributes that failed, which is no operation.
+        public var attribute: MemoryAttributeChange?
 
         /// A sentence that says what failed, and that the VM is as before.
         public var message: String {
+            if let attribute {
+                return "KVM_SET_MEMORY_ATTRIBUTES (\(attribute)) failed with \(errno); "
+                    + "all was undone, the VM is exactly as before"
+            }
             guard let operation, let call else {
                 return "a dirty log could not be read (\(errno)); the VM is exactly as before"
             }
@@ -84,6 +90,8 @@ public struct TableFailure: Hashable, Sendable, CustomStringConvertible {
     public var undoErrno: Errno
     /// The slots that are really installed, ascending by address space and id.
     public var installed: [Memslot]
+    /// The changes of memory attributes that are in force and not undone; a recovery undoes them.
+    public var attributes: [MemoryAttributeChange] = []
 
     /// A sentence that says what happened and what to do.
     public var message: String {

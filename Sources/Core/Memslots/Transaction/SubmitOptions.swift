@@ -27,6 +27,11 @@ public struct SubmitOptions: Hashable, Sendable {
     /// Zero or less still succeeds if nobody is inside. Over 584 years wait forever.
     public var quiesceDeadline: Duration
 
+    /// The complete list of the private guest ranges, in address space 0 and any order; `nil` leaves
+    /// them as they are. Without ``Capabilities/memoryAttributes`` no range is accepted. They change
+    /// with the slots at one instant, while vCPUs are held. No hook gets them, or is called for them.
+    public var privateRanges: [GuestRange]?
+
     /// The deadline if none is given: a second.
     public static let defaultQuiesceDeadline: Duration = .seconds(1)
 

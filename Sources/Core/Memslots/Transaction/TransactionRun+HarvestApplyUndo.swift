@@ -26,15 +26,19 @@ extension TransactionRun {
     }
 
     mutating func apply(_ index: Int) -> TransactionMachine.Event {
-        let call = plan.operations[index].call
-        do throws(Errno) {
-            try surroundings.backend.apply(call)
-        } catch {
-            return .refused(error)
-        }
+        let call = call(index)
+        do throws(Errno) { try apply(call, attribute(index)) } catch { return .refused(error) }
         applied = index + 1
-        if isRecovery { surroundings.backend.emptyNewLog(of: call) }
+        if isRecovery, let call { surroundings.backend.emptyNewLog(of: call) }
         return .done
+    }
+
+    private mutating func apply(
+        _ call: SlotCall?, _ change: MemoryAttributeChange?
+    ) throws(Errno) {
+        if let call { try surroundings.backend.apply(call) }
+        guard let change else { return }
+        try attributeBackend?.setMemoryAttributes(of: change.range, isPrivate: change.isPrivate)
     }
 
     /// As ``apply(_:)``; the clock is read before the first operation of a part and after its last.
@@ -48,28 +52,30 @@ extension TransactionRun {
     }
 
     mutating func undo(_ index: Int) -> TransactionMachine.Event {
-        let call = plan.operations[index].call.inverse
+        let call = call(index)?.inverse
         do throws(Errno) {
             // A guest that ran beside the plan, or since, may have logged writes that other slots
             // must report. If it was held out all the time, a new log has only the bits that the
             // kernel began it with.
-            if !quiesces || hasResumed, call.endsLogging, let slot = call.before {
+            if !quiesces || hasResumed, let call, call.endsLogging, let slot = call.before {
                 surroundings.backend.collectDirtyPages()
                 let bits = try surroundings.backend.readDirtyLog(of: slot, clear: false)
                 _ = overlay.carry([Harvested(slot: slot, bits: bits)], to: before)
             }
-            try surroundings.backend.apply(call)
+            try apply(call, attribute(index)?.inverse)
         } catch {
             return .refused(error)
         }
         applied = index
-        surroundings.backend.emptyNewLog(of: call)
+        if let call { surroundings.backend.emptyNewLog(of: call) }
         return .done
     }
 
     /// The slots that are installed now, by the calls that succeeded.
     var installation: SlotJournal {
-        SlotJournal(initial: before, calls: plan.operations.prefix(applied).map(\.call))
+        SlotJournal(
+            initial: before,
+            calls: plan.operations.prefix(applied - appliedAttributes.count).map(\.call))
     }
 
     /// Empties the logs that the kernel began full and that no guest could write to, before vCPUs

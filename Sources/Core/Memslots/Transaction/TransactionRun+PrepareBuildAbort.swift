@@ -42,5 +42,5 @@ extension TransactionRun {
     }
 
     /// Builds the inactive array while readers use the active one.
-    func build() { surroundings.pair.build(target) }
+    func build() { surroundings.pair.build(target, privateRanges) }
 }

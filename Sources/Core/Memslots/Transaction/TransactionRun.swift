@@ -18,6 +18,14 @@ struct TransactionRun {
     let before: [Memslot]
     let target: [Memslot]
     let plan: Plan
+    /// The private ranges afterwards; empty in a recovery, which builds no array.
+    let privateRanges: GuestRangeSet
+    /// The changes of memory attributes, which follow the slot calls for which vCPUs are held.
+    let attributes: [MemoryAttributeChange]
+    /// The number of slot calls before them.
+    private let callsBeforeAttributes: Int
+    /// Not `nil` where there are attributes: validation refuses ranges that a backend can't have.
+    lazy var attributeBackend = surroundings.backend as? any MemoryAttributeBackend
     /// The changes that hooks get; empty without hooks.
     let changes: [MemslotChange]
     /// What hooks get that receive the transaction as a whole; `nil` without such.
@@ -30,7 +38,7 @@ struct TransactionRun {
     let isRecovery: Bool
 
     var machine: TransactionMachine
-    /// The number of operations, from the first on, that are applied and not undone.
+    /// The number of operations and attributes, from the first on, that are applied and not undone.
     var applied = 0
     var harvest: [Harvested] = []
     var isHolding = false
@@ -55,6 +63,8 @@ struct TransactionRun {
     ) {
         let (hold, count) = (wanted.hold, wanted.plan.operations.count)
         plan = wanted.plan
+        (privateRanges, attributes) = (wanted.privateRanges, wanted.attributes)
+        callsBeforeAttributes = count - hold.tail
         self.before = before.slots
         target = wanted.slots
         self.surroundings = surroundings
@@ -69,17 +79,19 @@ struct TransactionRun {
                 changes: changes, before: before.slots, after: target,
                 deadline: .after(options.quiesceDeadline))
         quiesces = hold.reason != nil
-        starts = [0, hold.head, count - hold.tail, count]
+        let all = count + attributes.count
+        starts = [0, hold.head, all - hold.tail, all]
         isRecovery = false
         machine = TransactionMachine(
             steps: changes.count * surroundings.hooks.count
                 + surroundings.transactionHooks.count,
-            operations: count, holdsVCPUs: quiesces, head: hold.head, tail: hold.tail)
+            operations: all, holdsVCPUs: quiesces, head: hold.head, tail: hold.tail)
     }
 
-    /// The recovery of a failed table, from what is installed to the active array.
+    /// The recovery of a failed table, from what is installed to the active array, and `attributes`.
     init(
-        recovering installed: [Memslot], to active: MemslotArray, overlay: DirtyOverlay,
+        recovering installed: [Memslot], to active: MemslotArray,
+        _ attributes: [MemoryAttributeChange], overlay: DirtyOverlay,
         in surroundings: Surroundings
     ) {
         plan = Plan(MemslotDiff(from: installed, to: active.slots))
@@ -91,13 +103,36 @@ struct TransactionRun {
         changes = []
         whole = nil
         quiesces = true
-        starts = [0, plan.operations.count]
+        (privateRanges, self.attributes) = (GuestRangeSet(), attributes)
+        callsBeforeAttributes = plan.operations.count
+        let all = plan.operations.count + attributes.count
+        starts = [0, all]
         isRecovery = true
-        machine = TransactionMachine(recoveryOf: plan.operations.count)
+        machine = TransactionMachine(recoveryOf: all)
     }
 
     /// The table's number in probes.
     private var table: UInt64 { UInt64(UInt(bitPattern: ObjectIdentifier(surroundings.pair))) }
+
+    /// The place in the plan of the call that the machine numbers `index`; `nil` for an attribute.
+    func place(_ index: Int) -> Int? {
+        if index < callsBeforeAttributes { return index }
+        let place = index - attributes.count
+        return place < callsBeforeAttributes ? nil : place
+    }
+
+    /// That call.
+    func call(_ index: Int) -> SlotCall? { place(index).map { plan.operations[$0].call } }
+
+    /// The attribute that the machine numbers `index`; `nil` for a call.
+    func attribute(_ index: Int) -> MemoryAttributeChange? {
+        place(index) == nil ? attributes[index - callsBeforeAttributes] : nil
+    }
+
+    /// The changes of attributes that are applied and not undone.
+    var appliedAttributes: ArraySlice<MemoryAttributeChange> {
+        attributes.prefix(max(applied - callsBeforeAttributes, 0))
+    }
 
     mutating func run() -> TransactionMachine.Outcome {
         if !isRecovery {
@@ -138,8 +173,8 @@ struct TransactionRun {
         case (.apply(let index), _), (.undo(let index), _):
             var errno = Errno(rawValue: 0)
             if case .refused(let error) = event { errno = error }
-            let word = plan.operations[index].call.key.kernelWord
-            creading_probe_call(table, UInt64(word), UInt64(errno.rawValue))
+            guard let call = call(index) else { break }
+            creading_probe_call(table, UInt64(call.key.kernelWord), UInt64(errno.rawValue))
         case (.swap, _): creading_probe_swap(table, surroundings.pair.current.generation.rawValue)
         case (.release, _) where areHeld && !isHolding, (.resume, _):
             areHeld = false

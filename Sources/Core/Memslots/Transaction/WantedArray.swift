@@ -6,6 +6,9 @@ struct WantedArray {
     private(set) var plan: Plan
     /// How the plan's calls lie around the hold.
     private(set) var hold = Hold()
+    /// The private ranges, and how they differ from the present ones.
+    var privateRanges = GuestRangeSet()
+    var attributes: [MemoryAttributeChange] = []
     /// In request order, with ids.
     private let requested: [Memslot]
     private let hasPickedIDs: Bool
@@ -40,17 +43,25 @@ struct WantedArray {
         plan = Plan(diff, for: capabilities)
     }
 
+    /// Whether the VM has all this already.
+    var isUnchanged: Bool { diff.isEmpty && attributes.isEmpty }
+
     /// Decides whether vCPUs are held, and arranges the plan around that.
     mutating func decideHold(_ quiesce: SubmitOptions.Quiesce, for hooks: [any MemslotHook]) {
         hold = plan.arrange(diff, quiesce, hooksNeedHold: hooks.contains(where: \.needsQuiescence))
+        // A guest must not see half of them.
+        if !attributes.isEmpty, [nil, .hook, .asked].contains(hold.reason) {
+            hold.reason = .severalVisibleChanges
+        }
     }
 
     /// A receipt without times, as far as it is known beforehand.
     func receipt(generation: Generation, _ capabilities: Capabilities) -> Receipt {
         var receipt = Receipt(
-            generation: generation, outcome: diff.isEmpty ? .unchanged : .committed, diff: diff,
+            generation: generation, outcome: isUnchanged ? .unchanged : .committed, diff: diff,
             operations: plan.operations, isOptimal: plan.isOptimal && idsAreOptimal,
             slots: requested)
+        receipt.attributes = attributes
         receipt.hasPickedIDs = hasPickedIDs
         receipt.quiesced = hold.reason != nil
         receipt.holdReason = hold.reason

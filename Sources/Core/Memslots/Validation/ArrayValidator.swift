@@ -8,6 +8,8 @@ struct ArrayValidator {
     let prior: [Violation]
     let present: MemslotArray
     let requiresIDs: Bool
+    /// The faults of the private ranges that are submitted with the array.
+    var rangeFaults: [Violation] = []
     private let indicesWithPrior: Set<Int>
 
     /// Validates `slots`.
@@ -34,13 +36,13 @@ struct ArrayValidator {
     ///   - limit: how many to list at most; all are counted.
     ///   - given: the array's ``scan``, if it is made already.
     func faults(limit: Int, _ given: ArrayScan? = nil) -> InvalidArray? {
-        if isSound(given ?? scan) { return nil }
+        if rangeFaults.isEmpty, isSound(given ?? scan) { return nil }
         var faults = prior + duplicates() + overlaps() + boundTwice()
         for (index, slot) in slots.enumerated() where !isPlain(slot) {
             faults += own(slot, index, rulesBroken(by: slot))
         }
         let crowded = crowdedSpaces()
-        if faults.isEmpty && crowded.isEmpty { return nil }
+        if faults.isEmpty && crowded.isEmpty && rangeFaults.isEmpty { return nil }
         // A stable order: by slot, and for one slot its own faults before those with another.
         let order = faults.enumerated().sorted { left, right in
             let (a, b) = (left.element, right.element)
@@ -48,7 +50,7 @@ struct ArrayValidator {
             let ranks = (ViolationOrder.rank(of: a.kind), ViolationOrder.rank(of: b.kind))
             return ranks.0 != ranks.1 ? ranks.0 < ranks.1 : left.offset < right.offset
         }
-        faults = order.map(\.element) + crowded
+        faults = order.map(\.element) + crowded + rangeFaults
         return InvalidArray(violations: Array(faults.prefix(limit)), count: faults.count)
     }
 

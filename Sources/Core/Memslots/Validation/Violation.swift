@@ -2,7 +2,9 @@
 public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
     /// Which rule is broken.
     public var kind: ViolationKind
-    /// The slot's position in the submitted array; `nil` for a fault of the array as a whole.
+    /// The member of a submit that has the fault: `slots`, or `attributes` for a private range.
+    public var list = "slots"
+    /// The slot's, or the range's, position in its list; `nil` for a fault of the list as a whole.
     public var index: Int?
     /// The slot's id, where one was given.
     public var slot: SlotID?
@@ -49,6 +51,15 @@ public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
         self.errno = kind.errno
     }
 
+    /// Creates a fault of private ranges from that of slots.
+    init(ofPrivate fault: Violation) {
+        self = fault
+        list = "attributes"
+        detail = detail.replacing("slots", with: list).replacing("a slot", with: "a range")
+        // The kernel has neither rule for attributes.
+        if kind == .overlap || kind == .addressTooLarge { errno = nil }
+    }
+
     func with(_ other: Memslot, at otherIndex: Int) -> Violation {
         var violation = self
         violation.otherIndex = otherIndex
@@ -58,13 +69,14 @@ public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// The path of the fault in the array, such as `slots[3].size`.
     public var path: String {
-        guard let index else { return "slots" }
-        return member.map { "slots[\(index)].\($0)" } ?? "slots[\(index)]"
+        guard let index else { return list }
+        return member.map { "\(list)[\(index)].\($0)" } ?? "\(list)[\(index)]"
     }
 
     /// A sentence that says what and where.
     public var message: String {
         guard let index else { return detail }
+        if list != "slots" { return "\(list)[\(index)]: \(detail)" }
         let name = slot.map { "slot \(SlotKey(addressSpace: addressSpace, id: $0))" }
         return "\(name ?? "a slot without id") at slots[\(index)]: \(detail)"
     }
@@ -116,7 +128,8 @@ public enum ViolationKind: String, CaseIterable, Hashable, Sendable {
     case badAddressSpace = "bad-address-space"
     /// More slots in an address space than there are ids.
     case tooManySlots = "too-many-slots"
-    /// A flag that the VM doesn't accept, or `guest-memfd` with another.
+    /// A flag that the VM doesn't accept, or `guest-memfd` with another; or private ranges where the
+    /// VM has no memory attributes.
     case unsupportedFlag = "unsupported-flag"
     /// KVM keeps this address for itself.
     case reservedAddress = "reserved-address"

@@ -13,6 +13,7 @@ extension JSONWriter {
         member("slots", message.slots)
         list("operations", receipt.operations) { $0.operation($1) }
         member("operationCount", receipt.operations.count)
+        member(attributes: receipt.attributes.map { ($0.range, $0.isPrivate) })
         member("optimal", receipt.isOptimal)
         if !receipt.unmappedDirtyPages.isEmpty {
             list("dirty", receipt.unmappedDirtyPages) { $0.dirtyPages($1) }
@@ -136,6 +137,18 @@ extension JSONWriter {
         }
     }
 
+    /// Writes a list of private ranges, or of changes of them, unless it is empty.
+    package mutating func member(attributes: [(range: GuestRange, isPrivate: Bool?)]) {
+        if attributes.isEmpty { return }
+        list("attributes", attributes) { writer, item in
+            writer.object {
+                $0.member("guestPhysicalAddress", address: item.range.address.rawValue)
+                $0.member("size", address: item.range.size.rawValue)
+                if let isPrivate = item.isPrivate { $0.member("private", isPrivate) }
+            }
+        }
+    }
+
     /// Writes the member `flags`, a list in the kernel's order.
     package mutating func member(flags: MemslotFlags) {
         key("flags")
@@ -175,6 +188,7 @@ extension JSONWriter {
             }
             $0.member(flags: capabilities.flags)
             if capabilities.sharesGuestMemfd { $0.member("sharedGuestMemfd", true) }
+            if capabilities.memoryAttributes { $0.member("memoryAttributes", true) }
         }
     }
 }

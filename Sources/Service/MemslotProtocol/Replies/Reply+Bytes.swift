@@ -50,7 +50,7 @@ private enum Bound {
     static let small = 2_048
     /// A slot without its backing.
     static let slot = 240
-    /// A slot in a list of keys.
+    /// A slot in a list of keys; twice that is a range of memory attributes.
     static let key = 48
     static let operation = 224
     /// A run of dirty pages.
@@ -86,14 +86,18 @@ extension NamedSlots {
 
 extension ArrayMessage {
     /// At least as many bytes as the encoded array has.
-    package var byteBound: Int { 192 + Bound.text(vm) + slots.byteBound }
+    package var byteBound: Int {
+        192 + Bound.text(vm) + slots.byteBound + 2 * attributes.count * Bound.key
+    }
 }
 
 extension ReceiptMessage {
     /// At least as many bytes as the encoded receipt has.
     package var byteBound: Int {
         let diff = receipt.diff
-        let keys = diff.added.count + diff.removed.count + diff.moved.count + diff.reflagged.count
+        let keys =
+            diff.added.count + diff.removed.count + diff.moved.count + diff.reflagged.count
+            + 2 * receipt.attributes.count
         let dirty = receipt.unmappedDirtyPages.reduce(0) { $0 + 80 + $1.runs.count * Bound.run }
         let texts = (receipt.readers + receipt.warnings).reduce(0) { $0 + Bound.text($1) + 1 }
         return Bound.small + keys * Bound.key + receipt.operations.count * Bound.operation + dirty

@@ -64,10 +64,15 @@ public struct ArrayMessage: Sendable {
     public var isInstalled: Bool
     /// The slots, ascending by address space and id.
     public var slots: NamedSlots
+    /// The guest ranges that are private, ascending and merged.
+    public var attributes: [GuestRange]
 
-    package init(vm: String, generation: Generation, isInstalled: Bool, slots: NamedSlots) {
+    package init(
+        vm: String, generation: Generation, isInstalled: Bool, slots: NamedSlots,
+        attributes: [GuestRange] = []
+    ) {
         (self.vm, self.generation) = (vm, generation)
-        (self.isInstalled, self.slots) = (isInstalled, slots)
+        (self.isInstalled, self.slots, self.attributes) = (isInstalled, slots, attributes)
     }
 }
 

@@ -51,9 +51,9 @@ public enum Method: String, CaseIterable, Sendable {
     /// Switches `--atomic` of `memslotctl run` off or on.
     case runSetAtomic = "run.setAtomic"
 
-    /// What to do where people look for a method, or a member, that makes memory private.
+    /// What to do where people look for a method that makes memory private.
     static let noAttributes =
-        "private and shared memory is the VMM's own to set, by KVM_SET_MEMORY_ATTRIBUTES"
+        "memslots.submit makes guest ranges private, with the complete list as attributes"
 
     /// The method that a message names; `nil` if no method has this name.
     init?(_ value: JSONValue) {

@@ -6,6 +6,8 @@ public struct SubmitParameters: Sendable {
     public var vm: String
     /// The complete array, in the order of the request.
     public var slots: [SlotParameters]
+    /// The complete list of private guest ranges; `nil` leaves them as they are.
+    public var attributes: [PrivateRangeParameters]?
     /// The generation that the VM must have; `nil` for any.
     public var expectedGeneration: Generation?
     /// When vCPUs are held.
@@ -17,6 +19,19 @@ public struct SubmitParameters: Sendable {
     public init(vm: String, slots: [SlotParameters], expectedGeneration: Generation? = nil) {
         (self.vm, self.slots, self.expectedGeneration) = (vm, slots, expectedGeneration)
     }
+}
+
+/// A private guest range as a request gives it. The list is validated as a whole.
+public struct PrivateRangeParameters: Sendable, Hashable {
+    /// The address space: 0, because a VM with private memory has no other. Any number.
+    public var addressSpace: UInt64 = 0
+    /// Where the range begins in the guest.
+    public var guestPhysicalAddress = GuestPhysicalAddress(0)
+    /// The size in bytes.
+    public var size = ByteCount(0)
+
+    /// An empty range at address 0.
+    public init() {}
 }
 
 /// A slot as a request gives it. Each member may have any value; the array is validated as a whole.
@@ -74,7 +89,7 @@ public struct SlotParameters: Sendable, Hashable {
 
 extension SubmitParameters: ParameterObject {
     package enum Member: String, CaseIterable, Sendable {
-        case vm, slots, expectedGeneration, quiesce, quiesceDeadlineMs
+        case vm, slots, attributes, expectedGeneration, quiesce, quiesceDeadlineMs
     }
 
     package static let table = MemberTable<Member> { $0 == .vm || $0 == .slots }
@@ -83,7 +98,9 @@ extension SubmitParameters: ParameterObject {
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.string(at: node)
-        case .slots: readSlots(at: node, from: &reader)
+        case .slots: slots = Self.list(at: node, from: &reader) { SlotParameters() }
+        case .attributes:
+            attributes = Self.list(at: node, from: &reader) { PrivateRangeParameters() }
         case .expectedGeneration: expectedGeneration = Generation(reader.integer(at: node))
         case .quiesce: quiesce = reader.choice(at: node, default: .auto)
         case .quiesceDeadlineMs:
@@ -92,20 +109,36 @@ extension SubmitParameters: ParameterObject {
         }
     }
 
-    package static func form(insteadOf name: String) -> String? {
-        name == "attributes" ? Method.noAttributes : nil
-    }
-
-    private mutating func readSlots(at node: Int, from reader: inout ParameterReader) {
+    @inline(__always)
+    private static func list<Element: ParameterObject>(
+        at node: Int, from reader: inout ParameterReader, _ empty: () -> Element
+    ) -> [Element] {
         let value = JSONValue(document: reader.document, node: node)
-        var slots: [SlotParameters] = []
-        slots.reserveCapacity(value.elements.count)
+        var list: [Element] = []
+        list.reserveCapacity(value.elements.count)
         reader.array(at: node) { element, reader in
             // Filled in place, because copying a slot counts the references to its strings.
-            slots.append(SlotParameters())
-            reader.object(at: element, into: &slots[slots.count - 1])
+            list.append(empty())
+            reader.object(at: element, into: &list[list.count - 1])
         }
-        self.slots = slots
+        return list
+    }
+}
+
+extension PrivateRangeParameters: ParameterObject {
+    package enum Member: String, CaseIterable, Sendable {
+        case addressSpace, guestPhysicalAddress, size
+    }
+
+    package static let table = MemberTable<Member> { $0 != .addressSpace }
+
+    package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
+        switch member {
+        case .addressSpace: addressSpace = reader.integer(at: node)
+        case .guestPhysicalAddress:
+            guestPhysicalAddress = GuestPhysicalAddress(reader.quantity(at: node))
+        case .size: size = ByteCount(reader.quantity(at: node))
+        }
     }
 }
 

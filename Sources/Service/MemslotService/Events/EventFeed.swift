@@ -12,6 +12,11 @@ final class EventFeed: Sendable {
         var generation: Generation
         var array: MemslotArray
         var failure: TableFailure?
+        /// The private ranges, as they are really.
+        var privateRanges = GuestRangeSet()
+
+        /// What counts among the slots of the user.
+        var heldCount: Int { array.count + privateRanges.count }
 
         /// The slots that are installed.
         var slots: [Memslot] { failure?.installed ?? array.slots }
@@ -49,17 +54,19 @@ final class EventFeed: Sendable {
             guard !state.hasBegun else { return }
             state.hasBegun = true
             state.published = Published(
-                generation: snapshot.generation, array: snapshot.array, failure: failure)
-            account.addSlots(snapshot.array.count)
+                generation: snapshot.generation, array: snapshot.array, failure: failure,
+                privateRanges: snapshot.privateSet)
+            account.addSlots(state.published.heldCount)
         }
     }
 
-    deinit { account.addSlots(-state.withLock { $0.published.array.count }) }
+    deinit { account.addSlots(-state.withLock { $0.published.heldCount }) }
 
-    /// Charges the slots that an array of `count` adds, before it is submitted: others submit too.
-    func reserveSlots(for count: Int) throws(ProtocolError) {
+    /// Charges what a submit adds to the slots and private ranges, before it is executed: others
+    /// submit too.
+    func reserveSlots(for parameters: SubmitParameters) throws(ProtocolError) {
         try state.withLock { state throws(ProtocolError) in
-            let more = count - state.published.array.count
+            let more = state.published.count(addedBy: parameters)
             guard more > 0 else { return }
             state.reserve = try account.budgets.slots.charged(more, to: account.user)
         }
@@ -82,10 +89,10 @@ final class EventFeed: Sendable {
         metrics.count(event)
         account.metrics.count(event)
         let count = state.withLock { state in
-            let before = state.published.array.count
+            let before = state.published.heldCount
             let failure = state.published.failure
             state.published.apply(event)
-            account.addSlots(state.published.array.count - before)
+            account.addSlots(state.published.heldCount - before)
             if case .committed = event {
                 state.hasBegun = true
                 state.reserve = nil
@@ -144,13 +151,24 @@ final class EventFeed: Sendable {
 }
 
 extension EventFeed.Published {
+    /// How many more slots and private ranges a submit would leave; may be negative.
+    func count(addedBy parameters: SubmitParameters) -> Int {
+        let ranges = parameters.attributes?.count ?? privateRanges.count
+        return parameters.slots.count + ranges - heldCount
+    }
+
     fileprivate mutating func apply(_ event: TableEvent) {
         switch event {
         case .committed(let receipt, _, let array):
             (generation, self.array) = (receipt.generation, array)
+            privateRanges.apply(receipt.attributes)
         case .rolledBack, .retired: break
-        case .failed(let failure, _): self.failure = failure
-        case .recovered: failure = nil
+        case .failed(let failure, _):
+            if self.failure == nil { privateRanges.apply(failure.attributes) }
+            self.failure = failure
+        case .recovered:
+            privateRanges.apply(failure?.attributes.map(\.inverse) ?? [])
+            failure = nil
         }
     }
 }

@@ -9,7 +9,7 @@ extension MemslotService {
         // Held until the array is installed, so that no memory object goes that a new slot uses.
         let (receipt, names) = try vm.changes.withLock { _ throws(ProtocolError) in
             guard vm.feed.isOpen else { throw .gone(vm.name) }
-            try vm.feed.reserveSlots(for: parameters.slots.count)
+            try vm.feed.reserveSlots(for: parameters)
             defer { vm.feed.releaseReserve() }
             do throws(ProtocolError) {
                 guard let kept = vm.kept else { return try vm.submit(parameters) }
@@ -40,7 +40,22 @@ extension MemslotService {
                 "quiesceDeadlineMs", path: "quiesceDeadlineMs",
                 "quiesceDeadlineMs is more than \(limits.quiesceDeadlineMs)")
         }
-        let more = parameters.slots.count - vm.feed.published.table.array.count
+        let ranges = parameters.attributes ?? []
+        guard ranges.count <= limits.attributes else {
+            throw .limit(
+                "attributes", path: "attributes",
+                "at most \(limits.attributes) ranges are private at once")
+        }
+        if let index = ranges.firstIndex(where: { $0.addressSpace != 0 }) {
+            let (space, path) = (ranges[index].addressSpace, "attributes[\(index)].addressSpace")
+            var fault = ErrorData(.badAddressSpace, addressSpace: space, path: path)
+            let text = "\(path): private memory is in address space 0 alone, not in \(space)"
+            var error = ProtocolError(fault, message: text)
+            fault.message = text
+            (error.violations, error.violationCount) = ([fault], 1)
+            throw error
+        }
+        let more = vm.feed.published.table.count(addedBy: parameters)
         if more > 0 { try budgets.slots.check(more, of: vm.account.user) }
     }
 
@@ -50,7 +65,9 @@ extension MemslotService {
         let vm = try vm(name, of: peer)
         let (table, names) = vm.feed.published
         guard let generation else { return .array(ArrayMessage(table, names)) }
-        let kept = KeptArrays(table.array, table.generation, history: vm.table.history())
+        let kept = KeptArrays(
+            table.array, table.generation, privateRanges: table.privateRanges,
+            history: vm.table.history())
         guard let slots = kept.slots(at: generation) else {
             throw ProtocolError(
                 ErrorData(
@@ -62,7 +79,8 @@ extension MemslotService {
         return .array(
             ArrayMessage(
                 vm: names.vm, generation: generation, isInstalled: false,
-                slots: names.messages(of: slots)))
+                slots: names.messages(of: slots),
+                attributes: kept.privateRanges(at: generation)))
     }
 
     func translate(_ parameters: TranslateParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
@@ -130,7 +148,7 @@ extension ArrayMessage {
     init(_ table: EventFeed.Published, _ names: SlotNames) {
         self.init(
             vm: names.vm, generation: table.generation, isInstalled: table.failure != nil,
-            slots: names.messages(of: table.slots))
+            slots: names.messages(of: table.slots), attributes: table.privateRanges.ranges)
     }
 }
 

@@ -20,6 +20,7 @@ extension ProtocolError {
         case .rolledBack(let rollback):
             var data = ErrorData(.rolledBack, of: rollback.call?.key)
             (data.errno, data.operation) = (rollback.errno, rollback.operation)
+            if rollback.attribute != nil { data.path = "attributes" }
             self.init(data, message: error.message)
         case .failed(let failure): self.init(failure)
         case .reentrant: self.init(.invalidRequest, error.message)
@@ -66,9 +67,9 @@ extension ProtocolError {
 
     /// The core's message, with the id of the request.
     private static func sentence(_ violation: Violation, slots: [SlotParameters]) -> String {
-        guard let index = violation.index, let slot = slots[index].slot, slot > UInt32.max else {
-            return violation.message
-        }
+        guard violation.list == "slots", let index = violation.index,
+            let slot = slots[index].slot, slot > UInt32.max
+        else { return violation.message }
         return "slot \(slot) at slots[\(index)]: \(violation.detail)"
     }
 }
@@ -85,9 +86,11 @@ extension ErrorData {
         let kind =
             ErrorKind(code: ErrorKind.overlap.code, name: violation.kind.rawValue)
             ?? .invalidRequest
-        let given = violation.index.map { slots[$0] }
+        // A private range has no id.
+        let slots = violation.list == "slots" ? slots : nil
+        let given = violation.index.flatMap { slots?[$0] }
         self.init(
-            kind, slot: given?.slot, otherSlot: violation.otherIndex.flatMap { slots[$0].slot },
+            kind, slot: given?.slot, otherSlot: violation.otherIndex.flatMap { slots?[$0].slot },
             addressSpace: given?.addressSpace ?? UInt64(violation.addressSpace.rawValue),
             path: violation.path, errno: violation.errno)
     }

@@ -56,10 +56,13 @@ extension MemslotService {
         switch command {
         case .submit(let parameters), .plan(let parameters):
             guard let vm = named(parameters.vm) else { return 0 }
-            let present = vm.feed.published.table.slots.count
-            return (present + parameters.slots.count) * RequestCost.slotBytes
+            let table = vm.feed.published.table
+            let (present, ranges) = (table.slots.count, table.privateRanges.count)
+            let submitted = parameters.slots.count + (parameters.attributes?.count ?? 0)
+            return (present + ranges + submitted) * RequestCost.slotBytes
         case .getSlots(let name, let generation):
-            let slots = named(name)?.feed.published.table.slots.count ?? 0
+            let table = named(name)?.feed.published.table
+            let slots = (table?.slots.count ?? 0) + (table?.privateRanges.count ?? 0)
             // A former array is made from the present one and the receipts.
             return slots * RequestCost.slotBytes * (generation == nil ? 1 : 3)
         case .attachObserver(let parameters):

@@ -58,7 +58,7 @@ public struct ServiceLimits: Hashable, Sendable {
     public var vms = 2_048
     /// VMs of one user.
     public var vmsPerPeer = 1_024
-    /// Slots of all VMs.
+    /// Slots of all VMs, and private ranges.
     public var slots = 1 << 22
     /// Slots of all VMs of one user together.
     public var slotsPerPeer = 1 << 21
@@ -90,6 +90,8 @@ public struct ServiceLimits: Hashable, Sendable {
     public var receiptBytesPerPeer = 128 << 20
     /// Faults that are listed for one array. All are counted.
     public var violations = 1_024
+    /// Private ranges of one submit, which count among the slots.
+    public var attributes = 32_764
     /// Addresses of one `memslots.translate`.
     public var addresses = 1 << 16
     /// Pages of one `dirtylog.get`. A larger slot is read in parts.

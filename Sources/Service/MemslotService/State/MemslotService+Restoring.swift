@@ -57,10 +57,11 @@ extension VirtualMachine {
     fileprivate convenience init(
         restoring record: VMRecord, _ state: StateStore, _ service: MemslotService
     ) throws(ProtocolError) {
-        // The submit of an array that is not empty increments the generation.
-        let counted: UInt64 = record.submit.slots.isEmpty ? 0 : 1
+        // The submit of an array that is not empty, or of private ranges, increments the generation.
+        let isEmpty = record.submit.slots.isEmpty && (record.submit.attributes ?? []).isEmpty
+        let counted: UInt64 = isEmpty ? 0 : 1
         guard record.generation.rawValue >= counted else {
-            throw ProtocolError(.invalidRequest, "generation 0 has no slots")
+            throw ProtocolError(.invalidRequest, "generation 0 has no slots and no private ranges")
         }
         try self.init(
             record.create, of: record.user, in: service,

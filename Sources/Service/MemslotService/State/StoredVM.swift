@@ -90,9 +90,10 @@ extension VirtualMachine {
         var written: StoredVM.Written?
         do throws(ProtocolError) {
             // The closure is called for a valid array, before anything is applied.
-            let submitted = try submit(parameters) { generation, slots throws(ProtocolError) in
+            let submitted = try submit(parameters) {
+                generation, slots, ranges throws(ProtocolError) in
                 let contents = contents(
-                    kept, generation: generation, slots: memory.names.messages(of: slots))
+                    kept, generation: generation, slots: memory.names.messages(of: slots), ranges)
                 written = try kept.write(contents)
             }
             written?.removePrevious()
@@ -105,17 +106,17 @@ extension VirtualMachine {
         let snapshot = table.snapshot()
         return contents(
             kept, generation: snapshot.generation,
-            slots: memory.names.messages(of: snapshot.array.slots))
+            slots: memory.names.messages(of: snapshot.array.slots), snapshot.privateRanges)
     }
 
     private func contents(
-        _ kept: StoredVM, generation: Generation, slots: NamedSlots
+        _ kept: StoredVM, generation: Generation, slots: NamedSlots, _ ranges: [GuestRange]
     ) -> VMRecord.Contents {
         let (memories, last) = memory.objects.withLock { ($0.all.compactMap(\.kept), $0.lastID) }
         return VMRecord.Contents(
             number: kept.number, user: account.user, vm: name, backend: backendName,
             simulated: kept.simulated, generation: generation, lastMemory: last,
-            memories: memories, slots: slots)
+            memories: memories, slots: slots, attributes: ranges)
     }
 }
 

@@ -13,10 +13,11 @@ extension VMRecord {
         var lastMemory: UInt32
         var memories: [StoredMemory]
         var slots: NamedSlots
+        var attributes: [GuestRange]
 
         /// The text with its checksum.
         var bytes: [UInt8] {
-            var writer = JSONWriter(capacity: 512 + 160 * slots.count)
+            var writer = JSONWriter(capacity: 512 + 160 * slots.count + 64 * attributes.count)
             writer.record(self)
             writer.newLine()
             return SealedText.seal(writer.finish())
@@ -52,6 +53,7 @@ extension JSONWriter {
             $0.object("submit") {
                 $0.member("vm", contents.vm)
                 $0.member("slots", contents.slots)
+                $0.member(attributes: contents.attributes.map { ($0, nil) })
             }
         }
     }

@@ -86,15 +86,16 @@ final class KernelCharge: Sendable {
 
     /// Charges `slots`, or only checks that it could. Old slots are deleted before new ones are
     /// created; with continuity some of them afterwards, so that `present` stays beside `slots` for
-    /// a while. Throws `limit-exceeded`; nothing is charged then.
+    /// a while. `ranges` are all that are private meanwhile. Throws `limit-exceeded`; nothing is
+    /// charged then.
     func charge(
-        for slots: [Memslot], beside present: [Memslot], isPlan: Bool
+        for slots: [Memslot], beside present: [Memslot], _ ranges: GuestRangeSet, isPlan: Bool
     ) throws(ProtocolError) {
         guard let memory else { return }
         let kept = Set(slots)
-        let bytes = memory.bytes(of: slots + present.filter { !kept.contains($0) })
+        let bytes = memory.bytes(of: slots + present.filter { !kept.contains($0) }, ranges)
         try held.withLock { held throws(ProtocolError) in
-            let more = Int(clamping: bytes) - held
+            let more = bytes - held
             guard more > 0 else { return }
             guard !isPlan else {
                 return try account.budgets.kernelMemory.check(more, of: account.user)
@@ -104,11 +105,11 @@ final class KernelCharge: Sendable {
         }
     }
 
-    /// Releases what `slots`, the present array, don't need.
-    func settle(for slots: [Memslot]) {
+    /// Releases what the present table doesn't need.
+    func settle(for table: EventFeed.Published) {
         guard let memory else { return }
         held.withLock { held in
-            let rest = held - Int(clamping: memory.bytes(of: slots))
+            let rest = held - memory.bytes(of: table.slots, table.privateRanges)
             account.budgets.kernelMemory.release(rest, of: account.user)
             held -= rest
         }
@@ -120,10 +121,17 @@ extension VirtualMachine {
     /// the dirty logs that are read for it. Returns what counts the logs, until the transaction is
     /// done. Throws `limit-exceeded`.
     func chargeDirty(
-        for slots: [Memslot], _ quiesce: SubmitOptions.Quiesce, isPlan: Bool
+        for slots: [Memslot], _ options: SubmitOptions, isPlan: Bool
     ) throws(ProtocolError) -> BudgetCharge? {
-        let present = feed.published.table.slots
-        try kernel.charge(for: slots, beside: quiesce == .continuity ? present : [], isPlan: isPlan)
+        let published = feed.published.table
+        let present = published.slots
+        var ranges = published.privateRanges
+        // Those of a plan are not validated yet.
+        for range in options.privateRanges ?? []
+        where range.address.advanced(by: range.size) != nil { ranges.set(range, true) }
+        try kernel.charge(
+            for: slots, beside: options.quiesce == .continuity ? present : [], ranges,
+            isPlan: isPlan)
         if !isPlan { try dirty.charge(for: slots) }
         guard simulator == nil, present.contains(where: \.isLogging) else { return nil }
         let kept = Set(slots)

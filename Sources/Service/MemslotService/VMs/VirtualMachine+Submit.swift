@@ -7,21 +7,21 @@ extension VirtualMachine {
     /// which the table calls.
     func submit(
         _ parameters: SubmitParameters,
-        admit: (Generation, [Memslot]) throws(ProtocolError) -> Void = { _, _ in }
+        admit: (Generation, [Memslot], [GuestRange]) throws(ProtocolError) -> Void = { _, _, _ in }
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
         try withResolved(parameters) { resolved, options throws(AdmissionError<ProtocolError>) in
             defer {
                 dirty.settle(for: feed.published.table.slots)
-                kernel.settle(for: feed.published.table.slots)
+                kernel.settle(for: feed.published.table)
                 dirty.recordClearing()
             }
             var logs: BudgetCharge?
             defer { withExtendedLifetime(logs) {} }
             return try table.submit(
                 resolved.slots, options: options, prior: resolved.faults
-            ) { generation, slots throws(ProtocolError) in
-                logs = try chargeDirty(for: slots, options.quiesce, isPlan: false)
-                try admit(generation, slots)
+            ) { generation, slots, ranges throws(ProtocolError) in
+                logs = try chargeDirty(for: slots, options, isPlan: false)
+                try admit(generation, slots, ranges)
             }
         }
     }
@@ -33,7 +33,7 @@ extension VirtualMachine {
         try withResolved(parameters) { resolved, options throws(AdmissionError<ProtocolError>) in
             let logs = try converting(
                 { (error: ProtocolError) in AdmissionError.refused(error) },
-                chargeDirty(for: resolved.slots, options.quiesce, isPlan: true))
+                chargeDirty(for: resolved.slots, options, isPlan: true))
             defer { withExtendedLifetime(logs) {} }
             return try plan(resolved, options)
         }
@@ -95,6 +95,9 @@ extension SubmitOptions {
         self.init(
             expectedGeneration: parameters.expectedGeneration, quiesce: parameters.quiesce,
             quiesceDeadline: parameters.quiesceDeadline ?? SubmitOptions.defaultQuiesceDeadline)
+        privateRanges = parameters.attributes?.map {
+            GuestRange(address: $0.guestPhysicalAddress, size: $0.size)
+        }
     }
 }
 

@@ -7,6 +7,8 @@ package struct ArrayFile: Sendable {
     /// How messages call it.
     package var name = ""
     package let slots: [SlotParameters]
+    /// The list of private guest ranges, as it is in the file; `nil` if there is none.
+    package let attributes: JSONValue?
     /// The line on which each slot begins, from 1.
     package let lines: [Int]
     /// The simulated VM that a scenario creates for the array; `nil` if the file describes no VM.
@@ -18,6 +20,7 @@ package struct ArrayFile: Sendable {
             let view = FlatViewText(String(decoding: bytes, as: UTF8.self))
             guard !view.isTree else { throw UnusableInput(message: FlatViewText.advice) }
             (slots, lines, machine) = (view.slots, view.rows.map(\.line), nil)
+            attributes = nil
             return
         }
         var machine: SimulatedParameters?
@@ -51,6 +54,7 @@ package struct ArrayFile: Sendable {
             slots.append(try ParameterReader.read(element, line: line, as: SlotParameters.self))
             lines.append(line)
         }
+        attributes = (root["result"] ?? root["params"] ?? root)["attributes"]
         (self.slots, self.lines, self.machine) = (slots, lines, machine)
     }
 

@@ -119,9 +119,14 @@ struct KVMReplay {
         }) {
             return .skip("the host has \(flag) slots, the requested VM does not")
         }
-        if bytes > Self.mostBytes, !request.expectsError {
-            let reason = "KVM would allocate too much for \(bytes >> 30) GiB of slots"
-            if request.method == Method.memslotsSubmit.rawValue {
+        let isPrivate = (request.params?["attributes"]?.elements.count ?? 0) > 0
+        let lack: String? =
+            isPrivate && !host.hasMemoryAttributes
+            ? "the host's VMs have no private ranges"
+            : bytes > Self.mostBytes && !request.expectsError
+                ? "KVM would allocate too much for \(bytes >> 30) GiB of slots" : nil
+        if let reason = lack {
+            if !request.expectsError, request.method == Method.memslotsSubmit.rawValue {
                 vm.fallOutOfStep("line \(line) was skipped: \(reason)")
             }
             return .skip(reason)
@@ -141,6 +146,8 @@ struct HostLimits: Sendable {
     private let guestPhysicalBits: UInt32
     private let userspaceEnd: UserspaceAddress
     fileprivate let flags: [String]
+    /// Whether guest ranges can be private.
+    let hasMemoryAttributes: Bool
 
     /// Decodes `backends.kvm.capabilities`; `nil` if it is missing.
     init?(_ capabilities: JSONValue?) {
@@ -154,6 +161,7 @@ struct HostLimits: Sendable {
         self.addressSpaces = UInt32(clamping: addressSpaces)
         self.guestPhysicalBits = UInt32(clamping: bits)
         self.userspaceEnd = UserspaceAddress(userspaceEnd)
+        hasMemoryAttributes = capabilities["memoryAttributes"]?.bool == true
         flags = (capabilities["flags"]?.elements).map { $0.compactMap(\.string) } ?? []
     }
 

@@ -14,6 +14,10 @@ struct ReceiptText {
             return ["\(vm) has this array already: unchanged at generation \(generation)"]
         }
         var lines = Terminal.lines(calls)
+        lines += receipt.list("attributes").map {
+            ($0["private"]?.bool == true ? "private" : "shared") + ": \($0["size"]?.string ?? "") "
+                + "bytes from \($0["guestPhysicalAddress"]?.string ?? "") on"
+        }
         lines += ["", summary(vm: vm, generation: generation, isPlan: isPlan)]
         // Only if the file had no ids.
         if receipt["slots"] != nil {

@@ -11,7 +11,8 @@ struct SubmitCommand: VMRequestCommand {
         discussion: """
             FILE contains the complete array as JSON: a list of slots, an object with "slots", \
             such as memslotctl get prints, or a scenario, which means its last submitted array. \
-            A slot without an id gets one that leads to the fewest calls.
+            A slot without an id gets one that leads to the fewest calls. "attributes" of the \
+            object are the guest ranges that become private; without it they stay as they are.
 
             Exit status: 0 committed or unchanged, 1 refused without any effect, 2 the file can't \
             be used.
@@ -65,7 +66,11 @@ extension ArrayFile {
 }
 
 extension JSONWriter {
-    mutating func slots(of file: ArrayFile) { list("slots", file.slots) { $0.slot($1) } }
+    mutating func slots(of file: ArrayFile) {
+        list("slots", file.slots) { $0.slot($1) }
+        // A request is one line, a file may have several.
+        member("attributes", file.attributes) { $0.raw($1.rawBytes.filter { $0 >= 0x20 }) }
+    }
 
     private mutating func slot(_ slot: SlotParameters) {
         beginObject()

@@ -2,11 +2,13 @@ import Memslots
 
 /// A kernel of the tests' own: slots by its rules, a dirty bitmap for each slot that logs, kept and
 /// dropped as the kernel does, and a list of calls that are to fail.
-final class ModelBackend: MemslotBackend {
+final class ModelBackend: MemoryAttributeBackend {
     struct State {
         var kernel: KernelModel
         var logs: [SlotKey: Set<UInt64>] = [:]
         var calls: [SlotCall] = []
+        var privatePages: Set<UInt64> = []
+        var attributeCalls = 0
         var illegal: [String] = []
         var callsThisTransaction = 0
         var logReads = 0
@@ -52,12 +54,33 @@ final class ModelBackend: MemslotBackend {
 
     func beginTransaction() { state.withLock { $0.callsThisTransaction = 0 } }
 
-    func apply(_ call: SlotCall) throws(Errno) {
+    private func nextCall() -> Int {
         let (index, before) = state.withLock { state in
             defer { state.callsThisTransaction += 1 }
             return (state.callsThisTransaction, state.beforeCall)
         }
         before?(index)
+        return index
+    }
+
+    func setMemoryAttributes(of range: GuestRange, isPrivate: Bool) throws(Errno) {
+        let index = nextCall()
+        let refusal = state.withLock { state -> Errno? in
+            if let errno = state.refusals[index] { return errno }
+            state.attributeCalls += 1
+            let pages = range.address.pageNumber..<range.address.pageNumber + range.size.pageCount
+            if isPrivate {
+                state.privatePages.formUnion(pages)
+            } else {
+                state.privatePages.subtract(pages)
+            }
+            return nil
+        }
+        if let refusal { throw refusal }
+    }
+
+    func apply(_ call: SlotCall) throws(Errno) {
+        let index = nextCall()
         let refusal = state.withLock { state -> Errno? in
             if let errno = state.refusals[index] { return errno }
             if let why = state.kernel.apply(call) {
