@@ -15,7 +15,7 @@ _Static_assert(sizeof(memslots_simulator_options) == 24, "memslots_simulator_opt
 _Static_assert(sizeof(memslots_kvm_options) == 40, "memslots_kvm_options");
 _Static_assert(sizeof(memslots_capabilities) == 40, "memslots_capabilities");
 /* 24 in version 0.2: the library reads that too. */
-_Static_assert(sizeof(memslots_submit_options) == 32, "memslots_submit_options");
+_Static_assert(sizeof(memslots_submit_options) == 48, "memslots_submit_options");
 _Static_assert(sizeof(memslots_receipt) == 80, "memslots_receipt");
 _Static_assert(sizeof(memslots_vcpu_options) == 40, "memslots_vcpu_options");
 _Static_assert(sizeof(memslots_hook_functions) == 72, "memslots_hook_functions");

@@ -95,6 +95,7 @@ private func openTable(
         capabilities.pointee.max_guest_page = limits.maxGuestPage
         capabilities.pointee.max_pages_per_slot = limits.maxPagesPerSlot
         capabilities.pointee.flags = limits.flags.rawValue
+        capabilities.pointee.memory_attributes = limits.memoryAttributes
     }
 }
 

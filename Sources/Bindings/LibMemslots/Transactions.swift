@@ -64,6 +64,16 @@ extension SubmitOptions {
         if options.quiesce_deadline_milliseconds != 0 {
             quiesceDeadline = .milliseconds(Int64(options.quiesce_deadline_milliseconds))
         }
+        guard options.sets_private_ranges else { return }
+        let count = options.private_range_count
+        guard count == 0 || options.private_ranges != nil, count <= 1 << 24 else {
+            throw .badArgument("private_ranges is NULL, or private_range_count above 2^24")
+        }
+        privateRanges = UnsafeBufferPointer(start: options.private_ranges, count: count).map {
+            GuestRange(
+                address: GuestPhysicalAddress($0.guest_physical_address),
+                size: ByteCount($0.size))
+        }
     }
 }
 
@@ -75,6 +85,20 @@ extension SubmitOptions {
         let now = open.table.snapshot()
         generation?.pointee = now.generation.rawValue
         try fill(list, capacity, count, from: now.array.slots, memslots_slot.init)
+    }
+}
+
+@c @implementation public func memslots_get_private_ranges(
+    _ table: memslots_table, _ list: UnsafeMutablePointer<memslots_range>?, _ capacity: Int,
+    _ count: UnsafeMutablePointer<Int>?, _ generation: UnsafeMutablePointer<UInt64>?
+) -> Int32 {
+    returnCode(table) { open throws(Problem) in
+        let now = open.table.snapshot()
+        generation?.pointee = now.generation.rawValue
+        try fill(list, capacity, count, from: now.privateRanges) {
+            memslots_range(
+                guest_physical_address: $0.address.rawValue, size: $0.size.rawValue)
+        }
     }
 }
 

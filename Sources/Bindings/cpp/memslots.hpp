@@ -289,6 +289,8 @@ struct SubmitOptions {
     /* Hold vCPUs out only so that none ever misses a page that both arrays map. Not with
      * always_quiesce. */
     bool continuity = false;
+    /* Make exactly these ranges private, and all other memory shared; nothing: no change. */
+    std::optional<std::vector<memslots_range>> private_ranges{};
 };
 
 /* Which pages of a slot the guest has written. */
@@ -518,6 +520,13 @@ public:
         });
         return now;
     }
+    /* The private ranges, ascending and merged. */
+    std::vector<memslots_range> private_ranges() const {
+        return detail::list<memslots_range>(
+            [&](memslots_range *items, std::size_t capacity, std::size_t *count) {
+                return memslots_get_private_ranges(raw_, items, capacity, count, nullptr);
+            });
+    }
     /* The slots that are really installed, after MEMSLOTS_FAILED; nothing if it has not failed. */
     std::optional<std::vector<memslots_slot>> failure() const {
         try {
@@ -673,6 +682,11 @@ private:
         raw.expected_generation = options.expected_generation.value_or(0);
         raw.always_quiesce = options.always_quiesce;
         raw.continuity = options.continuity;
+        if (options.private_ranges) {
+            raw.sets_private_ranges = true;
+            raw.private_range_count = options.private_ranges->size();
+            raw.private_ranges = options.private_ranges->data();
+        }
         // A deadline that C can't express is the longest that it can, which is 49 days.
         const auto deadline = options.quiesce_deadline.count();
         if (deadline < 0)

@@ -151,6 +151,45 @@ struct TransactionTests {
             memslots_plan(table.handle, nil, 0, &options, nil) == MEMSLOTS_BAD_ARGUMENT)
     }
 
+    @Test("private ranges are an option, and are read back")
+    func privateRanges() throws {
+        let table = try SimulatedTable()
+        var limits = sized(memslots_capabilities.init, \.struct_size)
+        #expect(memslots_get_capabilities(table.handle, &limits) == MEMSLOTS_OK)
+        #expect(limits.memory_attributes)
+        var options = sized(memslots_submit_options.init, \.struct_size)
+        func submit(_ pages: UInt64...) -> Int32 {
+            let ranges = pages.map {
+                memslots_range(guest_physical_address: $0 * 4_096, size: 4_096)
+            }
+            return ranges.withUnsafeBufferPointer { list in
+                options.private_ranges = list.baseAddress
+                options.private_range_count = list.count
+                return memslots_submit(table.handle, nil, 0, &options, nil)
+            }
+        }
+        func ranges() -> [UInt64] {
+            var list = [memslots_range](repeating: memslots_range(), count: 4)
+            var (count, generation) = (0, UInt64(0))
+            let code = memslots_get_private_ranges(
+                table.handle, &list, list.count, &count, &generation)
+            #expect(code == MEMSLOTS_OK)
+            return [generation] + list.prefix(count).map { $0.guest_physical_address + $0.size }
+        }
+        // Without the flag the list is not read.
+        #expect(submit(3) == MEMSLOTS_OK && ranges() == [0])
+        options.sets_private_ranges = true
+        #expect(submit(2, 1, 9) == MEMSLOTS_OK && ranges() == [1, 3 * 4_096, 10 * 4_096])
+        #expect(submit(1, 1) == MEMSLOTS_INVALID_ARRAY)
+        var (violation, count) = (memslots_violation(), 0)
+        #expect(memslots_error_violations(&violation, 1, &count) == MEMSLOTS_OK)
+        #expect(violation.index == 1 && violation.slot == UInt32.max)
+        options.private_ranges = nil
+        options.private_range_count = 1
+        #expect(memslots_submit(table.handle, nil, 0, &options, nil) == MEMSLOTS_BAD_ARGUMENT)
+        #expect(submit() == MEMSLOTS_OK && ranges() == [2])
+    }
+
     @Test("dirty bits are reported, survive a split, and end in the receipt")
     func dirtyLog() throws {
         let table = try SimulatedTable()

@@ -146,6 +146,16 @@ static void errors() {
     CHECK(error_of([&] { table.submit({}, options); }).code() == MEMSLOTS_BAD_ARGUMENT);
     options.quiesce_deadline = std::chrono::milliseconds::max();
     CHECK(table.submit({whole}, options).unchanged());
+    options = {};
+    options.private_ranges = {{0x2000, 0x1000}, {0x1000, 0x1000}};
+    CHECK(table.capabilities().memory_attributes && !table.submit({whole}, options).unchanged());
+    CHECK(table.private_ranges().size() == 1 && table.private_ranges()[0].size == 0x2000);
+    CHECK(table.submit({whole}).unchanged());
+    options.private_ranges = {{0x1800, 0x1000}};
+    CHECK(error_of([&] { table.submit({whole}, options); }).violations()[0].path ==
+          std::string("attributes[0].guest_physical_address"));
+    options.private_ranges.emplace();
+    CHECK(!table.submit({whole}, options).unchanged() && table.private_ranges().empty());
     const Error unmapped = error_of([&] { table.translate(ram.size + 7); });
     CHECK(unmapped.code() == MEMSLOTS_NOT_MAPPED && unmapped.address() == ram.size + 7);
     CHECK(error_of([&] { table.dirty_log(0, 0, UINT64_MAX, true); }).code() ==

@@ -50,6 +50,17 @@ def test_every_method_of_the_schema(schema, client):
     event = client.next_event(5)
     assert isinstance(event, events.Committed) and event.receipt.operations == receipt.operations
     assert event.apply(snapshot) == vm.get() and vm.get(generation=0).slots == ()
+    before = vm.get()
+    change = vm.submit(array, attributes=[(0x2000, 0x1000), (0x1000, 0x1000)]).attributes
+    assert change == (memslots.AttributeChange(0x1000, 0x2000, True),)
+    event = client.next_event(5)
+    assert event.apply(before) == vm.get() and vm.get().attributes == ((0x1000, 0x2000),)
+    before = vm.get()
+    vm.submit(array, attributes=[(0x2000, 0x2000)])
+    event = client.next_event(5)
+    assert event.apply(before) == vm.get() and vm.get().attributes == ((0x2000, 0x2000),)
+    vm.submit(array, attributes=[])
+    assert client.next_event(5).apply(vm.get(generation=3)) == vm.get()
     assert vm.get()[1].memory_offset == 0x10000 and vm.get().at(0x1FFFF).id == 1
 
     place = vm.translate(0x10004)

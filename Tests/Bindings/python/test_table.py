@@ -128,6 +128,20 @@ def test_submit_returns_a_receipt(memslot_vm):
     assert again.outcome == "unchanged" and again.operations == () and memslot_vm.generation == 2
 
 
+def test_private_ranges(memslot_vm):
+    assert memslot_vm.capabilities.memory_attributes
+    receipt = memslot_vm.submit([RAM], attributes=[(0x3000, 0x1000), (0x1000, 0x2000)])
+    assert receipt.because == "several-visible-changes"
+    assert memslot_vm.get().attributes == ((0x1000, 0x3000),)
+    assert memslot_vm.submit([RAM]).outcome == "unchanged"
+    with pytest.raises(memslots.InvalidArrayError) as error:
+        memslot_vm.submit([RAM], attributes=[(0, 0x1000), (0, 0x1000)])
+    assert error.value.violations[0].path == "attributes[1].guestPhysicalAddress"
+    with pytest.raises(ValueError, match="attributes"):
+        memslot_vm.plan([RAM], attributes=[(-1, 0x1000)])
+    assert memslot_vm.submit([], attributes=[]).committed and memslot_vm.get().attributes == ()
+
+
 def test_a_deadline_is_not_negative(memslot_vm):
     with pytest.raises(ValueError, match="at least 0"):
         memslot_vm.submit([RAM], quiesce_deadline=-0.5)

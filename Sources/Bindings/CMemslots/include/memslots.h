@@ -218,12 +218,18 @@ typedef struct memslots_capabilities {
     uint64_t max_guest_page;  /* The largest guest page number. */
     uint64_t max_pages_per_slot;
     uint32_t flags;  /* Flags that slots may have. */
+    bool memory_attributes;  /* Whether guest ranges can be private. */
 } memslots_capabilities;
 
 /* The limits of the table's VM. */
 int32_t memslots_get_capabilities(memslots_table table, memslots_capabilities *capabilities);
 
 /* ---- Transactions ------------------------------------------------------------------------ */
+
+/* A range of guest memory. */
+typedef struct memslots_range {
+    uint64_t guest_physical_address, size;
+} memslots_range;
 
 /* Options of a transaction. */
 typedef struct memslots_submit_options {
@@ -240,6 +246,12 @@ typedef struct memslots_submit_options {
     /* Hold vCPUs out only so that none ever misses a page that both arrays map and no dirty bit is
      * lost; other pages come and go in any order. Not with always_quiesce. */
     bool continuity;
+    /* Make exactly the ranges of `private_ranges` private, and all other memory shared, at the same
+     * instant (KVM_SET_MEMORY_ATTRIBUTES); otherwise nothing changes. Only with `memory_attributes` of
+     * the capabilities. The `path` and `index` of a violation may be of this list. */
+    bool sets_private_ranges;
+    size_t private_range_count;
+    const memslots_range *private_ranges;
 } memslots_submit_options;
 
 enum { MEMSLOTS_COMMITTED = 0, MEMSLOTS_UNCHANGED = 1 };
@@ -329,6 +341,11 @@ int32_t memslots_get(
     memslots_table table, memslots_slot *list, size_t capacity, size_t *count,
     uint64_t *generation);
 
+/* The private ranges, ascending and merged, with their generation like memslots_get(). */
+int32_t memslots_get_private_ranges(
+    memslots_table table, memslots_range *list, size_t capacity, size_t *count,
+    uint64_t *generation);
+
 /* The slots that are really installed, after MEMSLOTS_FAILED. Returns MEMSLOTS_NOT_SUPPORTED if the
  * table has not failed. */
 int32_t memslots_failure(
@@ -363,11 +380,6 @@ typedef struct memslots_span {
     uint32_t slot;
     uint32_t flags;  /* The slot's flags. Do not write to a slot with MEMSLOTS_READONLY. */
 } memslots_span;
-
-/* A range of guest memory. */
-typedef struct memslots_range {
-    uint64_t guest_physical_address, size;
-} memslots_range;
 
 /* Translates one guest physical address. `span` reaches from the address to the end of its slot. A
  * submit may change the table right after the call: to use the memory, enter a reader instead.

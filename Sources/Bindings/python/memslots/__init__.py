@@ -57,7 +57,7 @@ from .info import (
 from .memory import DirtyLog, Place
 from .observers import ChangeKind, HookFunctions, SlotChange, TableEvent, TableEventKind
 from .reading import Reader, View
-from .receipts import Diff, DirtyRange, Durations, Observer, Operation, Receipt
+from .receipts import AttributeChange, Diff, DirtyRange, Durations, Observer, Operation, Receipt
 from .report import Finding, Hole, RefusedCall, Report, Transaction
 from .run import run_report
 from .slots import PAGE_SIZE, Flags, Slot, SlotKey, Snapshot
@@ -71,6 +71,7 @@ __all__ = [
     "accept_kicks",
     "aio",
     "AlreadyExistsError",
+    "AttributeChange",
     "Backend",
     "Capabilities",
     "ChangeKind",

@@ -11,7 +11,7 @@ from .errors import SystemCallError, bad_argument, errno_number
 from .info import Capabilities, Memory, Metrics, ServerInfo, SimulatorLimits, VMInfo
 from .memory import DirtyLog, Place, pieces
 from .receipts import Observer, Receipt
-from .slots import Slot, Snapshot, checked
+from .slots import GuestRange, Slot, Snapshot, checked
 
 T = TypeVar("T")
 Params = Dict[str, Any]
@@ -170,12 +170,16 @@ def change(
     always_quiesce: bool,
     quiesce_deadline: Optional[float],
     continuity: bool,
+    attributes: Optional[Iterable[GuestRange]],
 ) -> Call[Receipt]:
     if always_quiesce and continuity:
         raise bad_argument("always_quiesce and continuity exclude each other; set one")
     params = _some(
         vm=vm,
         slots=[slot.to_wire() for slot in checked(slots)],
+        attributes=None if attributes is None else [
+            {"guestPhysicalAddress": address, "size": size} for address, size in attributes
+        ],
         expectedGeneration=expected_generation,
         quiesce="always" if always_quiesce else "continuity" if continuity else None,
         quiesceDeadlineMs=None if quiesce_deadline is None else milliseconds(quiesce_deadline),

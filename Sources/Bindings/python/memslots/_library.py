@@ -90,7 +90,12 @@ class CCapabilities(Structure):
         ("max_guest_page", c_uint64),
         ("max_pages_per_slot", c_uint64),
         ("flags", c_uint32),
+        ("memory_attributes", c_bool),
     ]
+
+
+class CRange(Structure):
+    _fields_ = [("guest_physical_address", c_uint64), ("size", c_uint64)]
 
 
 class CSubmitOptions(Structure):
@@ -101,6 +106,9 @@ class CSubmitOptions(Structure):
         ("always_quiesce", c_bool),
         ("quiesce_deadline_milliseconds", c_uint32),
         ("continuity", c_bool),
+        ("sets_private_ranges", c_bool),
+        ("private_range_count", c_size_t),
+        ("private_ranges", POINTER(CRange)),
     ]
 
 
@@ -219,6 +227,7 @@ _FUNCTIONS: Dict[str, List[Any]] = {
     "memslots_receipt_slots": [POINTER(CReceipt), POINTER(CSlot), *_LIST],
     "memslots_receipt_dirty_runs": [POINTER(CReceipt), POINTER(CDirtyRun), *_LIST],
     "memslots_get": [HANDLE, POINTER(CSlot), *_LIST, POINTER(c_uint64)],
+    "memslots_get_private_ranges": [HANDLE, POINTER(CRange), *_LIST, POINTER(c_uint64)],
     "memslots_failure": [HANDLE, POINTER(CSlot), *_LIST],
     "memslots_recover": [HANDLE],
     "memslots_release_vcpus": [HANDLE],

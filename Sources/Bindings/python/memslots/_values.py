@@ -6,11 +6,11 @@ import ctypes
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from . import _library
-from ._library import ANY_SLOT, CSlot, library
+from ._library import ANY_SLOT, CRange, CSlot, library
 from .errors import InvalidArrayError, Violation, bad_argument
 from .memory import Place
 from .receipts import Diff, DirtyRange, Durations, Operation, Receipt
-from .slots import Flags, Slot, SlotKey, checked
+from .slots import Flags, GuestRange, Slot, SlotKey, checked
 
 _OPERATIONS = ("create", "delete", "move", "reflag")
 
@@ -23,6 +23,18 @@ def c_slots(slots: Iterable[Slot]) -> ctypes.Array[CSlot]:
     """
     wanted = checked(slots)
     return (CSlot * len(wanted))(*[_c_slot(slot, index) for index, slot in enumerate(wanted)])
+
+
+def c_ranges(ranges: Optional[Iterable[GuestRange]]) -> ctypes.Array[CRange]:
+    """The ranges as the library reads them.
+
+    :raises InvalidRequestError: a number is out of the range of its type.
+    """
+    wanted = [
+        CRange(u64(address, f"attributes[{index}]"), u64(size, f"attributes[{index}].size"))
+        for index, (address, size) in enumerate(ranges or ())
+    ]
+    return (CRange * len(wanted))(*wanted)
 
 
 def _c_slot(slot: Slot, index: int) -> CSlot:

@@ -75,7 +75,15 @@ class Committed(Event):
         for key in self.receipt.diff.removed:
             del slots[key]
         slots.update((slot.key, slot) for slot in self.changed)
-        return Snapshot(self.generation, tuple(slots[key] for key in sorted(slots)), vm=snapshot.vm)
+        ranges = snapshot.attributes
+        for change in self.receipt.attributes:
+            ranges = change.apply(ranges)
+        return Snapshot(
+            self.generation,
+            tuple(slots[key] for key in sorted(slots)),
+            vm=snapshot.vm,
+            attributes=ranges,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class RolledBack(Event):
     errno: str
     """The symbolic name, such as ``ENOMEM``."""
     operation: Optional[int]
-    """The operation that failed; None if it was reading a dirty log."""
+    """The operation that failed; None if it was reading a dirty log, or setting an attribute."""
 
     @property
     def errno_number(self) -> Optional[int]:

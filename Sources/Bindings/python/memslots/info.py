@@ -29,6 +29,8 @@ class Capabilities:
     """What the addresses and the size of a slot must be multiples of."""
     shared_guest_memfd: bool = False
     """Whether ``create_memory`` can make guest_memfds with ``shared``."""
+    memory_attributes: bool = False
+    """Whether guest ranges can be private."""
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Capabilities:
@@ -43,6 +45,7 @@ class Capabilities:
             page_size=to_int(wire.get("pageSize", 4096)),
             slot_granule=to_int(wire.get("slotGranule", 4096)),
             shared_guest_memfd=wire.get("sharedGuestMemfd", False),
+            memory_attributes=wire.get("memoryAttributes", False),
         )
 
 

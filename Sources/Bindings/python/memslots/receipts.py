@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping, Optional, Tuple, Union
+from typing import Any, Iterable, List, Mapping, Optional, Tuple, Union
 
-from .slots import Flags, Slot, SlotKey, describe, to_int
+from .slots import Flags, GuestRange, Slot, SlotKey, describe, to_int
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,6 +129,33 @@ class Observer:
 
 
 @dataclass(frozen=True)
+class AttributeChange:
+    """A guest range that became private, or shared again."""
+
+    guest_address: int
+    size: int
+    private: bool
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> AttributeChange:
+        """The change of a receipt."""
+        return cls(to_int(wire["guestPhysicalAddress"]), to_int(wire["size"]), wire["private"])
+
+    def apply(self, ranges: Iterable[GuestRange]) -> Tuple[GuestRange, ...]:
+        """The private ranges after this change, from those before it."""
+        start, end = self.guest_address, self.guest_address + self.size
+        pieces = [(start, end)] if self.private else []
+        for first, size in ranges:
+            pieces += [(first, min(first + size, start)), (max(first, end), first + size)]
+        merged: List[GuestRange] = []
+        for first, last in sorted(piece for piece in pieces if piece[0] < piece[1]):
+            if merged and sum(merged[-1]) == first:
+                first = merged.pop()[0]
+            merged.append((first, last - first))
+        return tuple(merged)
+
+
+@dataclass(frozen=True)
 class Receipt:
     """What a transaction did."""
 
@@ -161,6 +188,8 @@ class Receipt:
     ``asked``, the first that applies. None if they were not."""
     observers: Tuple[Observer, ...] = ()
     """What each observer of a daemon's VM was sent."""
+    attributes: Tuple[AttributeChange, ...] = ()
+    """The guest ranges that became private or shared, ascending; of a daemon's VM."""
 
     def __str__(self) -> str:
         """A line, such as ``generation 2 committed by 3 calls; vCPUs were held for 41.5 µs (overlap)``."""
@@ -216,4 +245,5 @@ class Receipt:
             vm=wire.get("vm"),
             because=wire.get("because"),
             observers=tuple(map(Observer.from_wire, wire.get("observers", ()))),
+            attributes=tuple(map(AttributeChange.from_wire, wire.get("attributes", ()))),
         )

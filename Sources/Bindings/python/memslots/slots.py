@@ -12,6 +12,9 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from .errors import InvalidArrayError, Violation, bad_argument
 
+GuestRange = Tuple[int, int]
+"""A range of guest memory: its address and its size."""
+
 PAGE_SIZE = 4096
 """Bytes of a page of guest memory."""
 
@@ -295,6 +298,8 @@ class Snapshot:
     """Whether the VM has failed; the slots are then those that are really installed."""
     vm: Optional[str] = None
     """The daemon's VM; None for a `Table`."""
+    attributes: Tuple[GuestRange, ...] = ()
+    """The guest ranges that are private, ascending: address and size."""
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self.slots)
@@ -345,4 +350,8 @@ class Snapshot:
             slots=tuple(Slot.from_wire(slot) for slot in wire["slots"]),
             installed=wire.get("installed", False),
             vm=wire.get("vm"),
+            attributes=tuple(
+                (to_int(item["guestPhysicalAddress"]), to_int(item["size"]))
+                for item in wire.get("attributes", ())
+            ),
         )

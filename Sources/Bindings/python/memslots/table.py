@@ -15,14 +15,14 @@ from ._compare_and_swap import Change, update
 from ._faults import At, assert_survives_fault
 from ._handle import Handle
 from ._library import library
-from ._values import c_slots, from_c, place_from_c, receipt_from_c, u32, u64
+from ._values import c_ranges, c_slots, from_c, place_from_c, receipt_from_c, u32, u64
 from .errors import NotFoundError, UnavailableError, WrongSlotError, errno_number
 from .info import Capabilities
 from .memory import DirtyLog, Place
 from .observers import Hook, HookFunctions, Observation, TableEvent
 from .reading import Reader
 from .receipts import Receipt
-from .slots import Flags, Slot, Snapshot
+from .slots import Flags, GuestRange, Slot, Snapshot
 from .vcpu import VCPU
 
 R = TypeVar("R")
@@ -164,6 +164,7 @@ class Table(Handle):
             max_pages_per_slot=c.max_pages_per_slot,
             flags=Flags(c.flags),
             guest_physical_bits=c.max_guest_page.bit_length() + 12,
+            memory_attributes=c.memory_attributes,
         )
 
     # ---- The array
@@ -176,6 +177,7 @@ class Table(Handle):
         always_quiesce: bool = False,
         quiesce_deadline: Optional[float] = None,
         continuity: bool = False,
+        attributes: Optional[Iterable[GuestRange]] = None,
     ) -> Receipt:
         """Makes `slots` the VM's memory: the complete array, in any order, or nothing.
 
@@ -184,6 +186,8 @@ class Table(Handle):
         :param quiesce_deadline: seconds that vCPUs and readers may need to leave; None: 1.
         :param continuity: hold vCPUs only so that none ever misses a page that both arrays map; not
             with `always_quiesce`.
+        :param attributes: make exactly these ranges private, each a guest address and a size, and
+            all other memory shared; None changes nothing.
         :raises InvalidArrayError: the array breaks a rule: ``violations``.
         :raises GenerationConflictError: the table has another generation.
         :raises PrepareRejectedError: a hook vetoed.
@@ -192,7 +196,13 @@ class Table(Handle):
         :raises QuiesceTimeoutError: a vCPU or a reader did not leave in time.
         """
         return self._change(
-            "submit", slots, expected_generation, always_quiesce, quiesce_deadline, continuity
+            "submit",
+            slots,
+            expected_generation,
+            always_quiesce,
+            quiesce_deadline,
+            continuity,
+            attributes,
         )
 
     def plan(
@@ -203,10 +213,17 @@ class Table(Handle):
         always_quiesce: bool = False,
         quiesce_deadline: Optional[float] = None,
         continuity: bool = False,
+        attributes: Optional[Iterable[GuestRange]] = None,
     ) -> Receipt:
         """The receipt that `submit` would return. Changes nothing."""
         return self._change(
-            "plan", slots, expected_generation, always_quiesce, quiesce_deadline, continuity
+            "plan",
+            slots,
+            expected_generation,
+            always_quiesce,
+            quiesce_deadline,
+            continuity,
+            attributes,
         )
 
     def _change(
@@ -217,11 +234,13 @@ class Table(Handle):
         always_quiesce: bool,
         quiesce_deadline: Optional[float],
         continuity: bool,
+        attributes: Optional[Iterable[GuestRange]],
     ) -> Receipt:
         wanted = c_slots(slots)
         deadline = 0  # of the library
         if quiesce_deadline is not None:
             deadline = u32(max(1, milliseconds(quiesce_deadline)), "quiesce_deadline")
+        ranges = c_ranges(attributes)
         options = _library.CSubmitOptions(
             sizeof(_library.CSubmitOptions),
             u64(expected_generation or 0, "expected_generation"),
@@ -229,6 +248,9 @@ class Table(Handle):
             always_quiesce,
             deadline,
             continuity,
+            attributes is not None,
+            len(ranges),
+            ranges,
         )
         c = _library.CReceipt(sizeof(_library.CReceipt))
         library()(function, self._handle, wanted, len(wanted), byref(options), byref(c))
@@ -247,9 +269,15 @@ class Table(Handle):
 
     def get(self) -> Snapshot:
         """The present array, by address space and id."""
-        generation = c_uint64()
-        slots = library().list("get", _library.CSlot, self._handle, extra=(byref(generation),))
-        return Snapshot(generation.value, from_c(slots))
+        while True:
+            generation, again = c_uint64(), c_uint64()
+            slots = library().list("get", _library.CSlot, self._handle, extra=(byref(generation),))
+            ranges = library().list(
+                "get_private_ranges", _library.CRange, self._handle, extra=(byref(again),)
+            )
+            if generation.value == again.value:
+                attributes = tuple((item.guest_physical_address, item.size) for item in ranges)
+                return Snapshot(generation.value, from_c(slots), attributes=attributes)
 
     @property
     def generation(self) -> int:

@@ -15,7 +15,7 @@ from .errors import ConnectionLostError, NotFoundError, RequestTimeoutError
 from .info import Capabilities, Memory, SimulatorLimits
 from .memory import DirtyLog, Place
 from .receipts import Observer, Receipt
-from .slots import Slot, Snapshot
+from .slots import GuestRange, Slot, Snapshot
 from .stream import EventStream
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class VM:
         always_quiesce: bool = False,
         quiesce_deadline: Optional[float] = None,
         continuity: bool = False,
+        attributes: Optional[Iterable[GuestRange]] = None,
     ) -> Receipt:
         """Makes `slots` the VM's memory: the complete array, or nothing (``memslots.submit``).
 
@@ -103,6 +104,8 @@ class VM:
             limit is `ServerInfo.limits` ``["quiesceDeadlineMs"]``. The client waits for so much longer.
         :param continuity: hold vCPUs only so that none ever misses a page that both arrays map; not
             with `always_quiesce`.
+        :param attributes: make exactly these ranges private, each a guest address and a size, and
+            all other memory shared; None changes nothing.
         :raises InvalidArrayError: the array breaks a rule: ``violations``.
         :raises GenerationConflictError: the VM has another generation.
         :raises PrepareRejectedError: a hook vetoed.
@@ -117,6 +120,7 @@ class VM:
             always_quiesce,
             quiesce_deadline,
             continuity,
+            attributes,
         )
 
     def plan(
@@ -127,6 +131,7 @@ class VM:
         always_quiesce: bool = False,
         quiesce_deadline: Optional[float] = None,
         continuity: bool = False,
+        attributes: Optional[Iterable[GuestRange]] = None,
     ) -> Receipt:
         """The receipt that `submit` would return (``memslots.plan``). Changes nothing."""
         return self._change(
@@ -136,6 +141,7 @@ class VM:
             always_quiesce,
             quiesce_deadline,
             continuity,
+            attributes,
         )
 
     def _change(
@@ -146,6 +152,7 @@ class VM:
         always_quiesce: bool,
         quiesce_deadline: Optional[float],
         continuity: bool,
+        attributes: Optional[Iterable[GuestRange]],
     ) -> Receipt:
         return self.client._run(
             _calls.change(
@@ -156,6 +163,7 @@ class VM:
                 always_quiesce,
                 quiesce_deadline,
                 continuity,
+                attributes,
             )
         )
 

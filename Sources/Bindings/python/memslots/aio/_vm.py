@@ -21,7 +21,7 @@ from ..errors import (
 from ..info import Capabilities, Memory, SimulatorLimits
 from ..memory import DirtyLog, Place
 from ..receipts import Observer, Receipt
-from ..slots import Slot, Snapshot
+from ..slots import GuestRange, Slot, Snapshot
 from ._stream import AsyncEventStream
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class AsyncVM:
         always_quiesce: bool = False,
         quiesce_deadline: Optional[float] = None,
         continuity: bool = False,
+        attributes: Optional[Iterable[GuestRange]] = None,
     ) -> Receipt:
         """Makes `slots` the VM's memory, complete or not at all: see `memslots.VM.submit`."""
         return await self.client._run(
@@ -105,6 +106,7 @@ class AsyncVM:
                 always_quiesce,
                 quiesce_deadline,
                 continuity,
+                attributes,
             )
         )
 
@@ -116,6 +118,7 @@ class AsyncVM:
         always_quiesce: bool = False,
         quiesce_deadline: Optional[float] = None,
         continuity: bool = False,
+        attributes: Optional[Iterable[GuestRange]] = None,
     ) -> Receipt:
         """The receipt that `submit` would return. Changes nothing."""
         return await self.client._run(
@@ -127,6 +130,7 @@ class AsyncVM:
                 always_quiesce,
                 quiesce_deadline,
                 continuity,
+                attributes,
             )
         )
 

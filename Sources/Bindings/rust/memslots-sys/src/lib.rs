@@ -217,6 +217,7 @@ structure! {
         max_guest_page: u64,
         max_pages_per_slot: u64,
         flags: u32,
+        memory_attributes: bool,
     }
 }
 
@@ -228,6 +229,9 @@ structure! {
         always_quiesce: bool,
         quiesce_deadline_milliseconds: u32,
         continuity: bool,
+        sets_private_ranges: bool,
+        private_range_count: usize,
+        private_ranges: *const memslots_range,
     }
 }
 
@@ -544,6 +548,14 @@ extern "C" {
     pub fn memslots_get(
         table: memslots_table,
         list: *mut memslots_slot,
+        capacity: usize,
+        count: *mut usize,
+        generation: *mut u64,
+    ) -> i32;
+    /// `memslots_get_private_ranges` of `memslots.h`.
+    pub fn memslots_get_private_ranges(
+        table: memslots_table,
+        list: *mut memslots_range,
         capacity: usize,
         count: *mut usize,
         generation: *mut u64,

@@ -1,4 +1,4 @@
-use crate::{Flags, Slot};
+use crate::{Flags, GuestRange, Slot};
 use std::time::Duration;
 
 /// A simulated VM, for tests. It has KVM's rules, order of checks and errno.
@@ -60,6 +60,9 @@ pub struct SubmitOptions {
     /// Hold vCPUs out only so that none ever misses a page that both arrays map, and no dirty bit is
     /// lost; other pages come and go in any order. Not with `always_quiesce`.
     pub continuity: bool,
+    /// Make exactly these guest ranges private, and all other memory shared, at the same instant;
+    /// `None` changes nothing. Only with [`Capabilities::memory_attributes`].
+    pub private_ranges: Option<Vec<GuestRange>>,
 }
 
 /// The limits that arrays are validated against.
@@ -76,4 +79,6 @@ pub struct Capabilities {
     pub max_pages_per_slot: u64,
     /// Flags that slots may have.
     pub flags: Flags,
+    /// Whether guest ranges can be private.
+    pub memory_attributes: bool,
 }

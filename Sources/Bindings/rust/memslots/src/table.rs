@@ -3,9 +3,9 @@ use crate::error::{check, list};
 use crate::owners::{End, Owners};
 use crate::slot::duplicate;
 use crate::{
-    Capabilities, DirtyLog, DirtyLogMode, Error, Flags, GuestAddress, Hook, HookHandle, KvmOptions,
-    Observation, Outcome, Reader, Receipt, Region, Result, Simulator, SimulatorOptions, Slot,
-    SubmitOptions, TableEvent, Vcpu, VcpuOptions,
+    Capabilities, DirtyLog, DirtyLogMode, Error, Flags, GuestAddress, GuestRange, Hook, HookHandle,
+    KvmOptions, Observation, Outcome, Reader, Receipt, Region, Result, Simulator, SimulatorOptions,
+    Slot, SubmitOptions, TableEvent, Vcpu, VcpuOptions,
 };
 use memslots_sys as sys;
 use std::cell::RefCell;
@@ -192,6 +192,7 @@ impl Table {
             max_guest_page: raw.max_guest_page,
             max_pages_per_slot: raw.max_pages_per_slot,
             flags: Flags::from_bits(raw.flags),
+            memory_attributes: raw.memory_attributes,
         })
     }
 
@@ -260,6 +261,11 @@ impl Table {
         raw.expected_generation = options.expected_generation.unwrap_or(0);
         raw.always_quiesce = options.always_quiesce;
         raw.continuity = options.continuity;
+        if let Some(ranges) = &options.private_ranges {
+            raw.sets_private_ranges = true;
+            raw.private_range_count = ranges.len();
+            raw.private_ranges = ranges.as_ptr().cast();
+        }
         if let Some(deadline) = options.quiesce_deadline {
             // 0 is the default, so the shortest deadline is a millisecond.
             let milliseconds = deadline.as_millis().clamp(1, u32::MAX.into());
@@ -300,6 +306,25 @@ impl Table {
             })
         })?;
         Ok(Array { generation, slots })
+    }
+
+    /// The guest ranges that are private, ascending and merged.
+    pub fn private_ranges(&self) -> Result<Vec<GuestRange>> {
+        // SAFETY: the list is passed with its capacity.
+        let ranges = list(|ranges, capacity, count| unsafe {
+            sys::memslots_get_private_ranges(
+                self.0.handle,
+                ranges,
+                capacity,
+                count,
+                std::ptr::null_mut(),
+            )
+        })?;
+        let range = |raw: &sys::memslots_range| GuestRange {
+            address: GuestAddress(raw.guest_physical_address),
+            size: raw.size,
+        };
+        Ok(ranges.iter().map(range).collect())
     }
 
     /// The slots that are really installed, after [`Error::Failed`]. `None` if the table has not

@@ -212,6 +212,26 @@ fn a_reader_that_stays_is_named_and_its_memory_stays_too() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn private_ranges_change_with_the_slots() -> Result<()> {
+    let table = table();
+    assert!(table.capabilities()?.memory_attributes);
+    let page = |number| GuestRange { address: GuestAddress(number * PAGE), size: PAGE };
+    let private = |ranges: &[GuestRange]| SubmitOptions {
+        private_ranges: Some(ranges.to_vec()),
+        ..SubmitOptions::default()
+    };
+    table.submit_with(&[ram(4)], &private(&[page(2), page(1)]))?;
+    assert_eq!(table.private_ranges()?, [GuestRange { size: 2 * PAGE, ..page(1) }]);
+    table.submit_with(&[], &SubmitOptions::default())?;
+    assert_eq!(table.private_ranges()?.len(), 1);
+    let error = table.submit_with(&[], &private(&[page(1), page(1)])).unwrap_err();
+    assert!(matches!(error, Error::InvalidArray { .. }), "{error}");
+    table.submit_with(&[], &private(&[]))?;
+    assert!(table.private_ranges()?.is_empty());
+    Ok(())
+}
+
 fn file(bytes: u64) -> std::fs::File {
     use std::os::unix::io::FromRawFd;
     // SAFETY: the name ends in a zero byte, and the kernel has just created the descriptor.
