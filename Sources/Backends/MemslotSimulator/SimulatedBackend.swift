@@ -16,8 +16,7 @@ public final class SimulatedBackend: MemoryAttributeBackend {
     /// Creates a VM without slots.
     ///
     /// - Parameters:
-    ///   - capabilities: the limits. `maxPagesPerSlot` is expected to be KVM's. A VM with one address
-    ///     space has `memoryAttributes`.
+    ///   - capabilities: the limits. `maxPagesPerSlot` is expected to be KVM's.
     ///   - dirtyLogProtection: how dirty bits are cleared. It determines `dirtyLogStartsFull` of
     ///     the backend's ``capabilities``.
     public init(

@@ -96,8 +96,7 @@ extension SubmitOptions {
         let now = open.table.snapshot()
         generation?.pointee = now.generation.rawValue
         try fill(list, capacity, count, from: now.privateRanges) {
-            memslots_range(
-                guest_physical_address: $0.address.rawValue, size: $0.size.rawValue)
+            memslots_range(guest_physical_address: $0.address.rawValue, size: $0.size.rawValue)
         }
     }
 }

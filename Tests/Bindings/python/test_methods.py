@@ -50,17 +50,6 @@ def test_every_method_of_the_schema(schema, client):
     event = client.next_event(5)
     assert isinstance(event, events.Committed) and event.receipt.operations == receipt.operations
     assert event.apply(snapshot) == vm.get() and vm.get(generation=0).slots == ()
-    before = vm.get()
-    change = vm.submit(array, attributes=[(0x2000, 0x1000), (0x1000, 0x1000)]).attributes
-    assert change == (memslots.AttributeChange(0x1000, 0x2000, True),)
-    event = client.next_event(5)
-    assert event.apply(before) == vm.get() and vm.get().attributes == ((0x1000, 0x2000),)
-    before = vm.get()
-    vm.submit(array, attributes=[(0x2000, 0x2000)])
-    event = client.next_event(5)
-    assert event.apply(before) == vm.get() and vm.get().attributes == ((0x2000, 0x2000),)
-    vm.submit(array, attributes=[])
-    assert client.next_event(5).apply(vm.get(generation=3)) == vm.get()
     assert vm.get()[1].memory_offset == 0x10000 and vm.get().at(0x1FFFF).id == 1
 
     place = vm.translate(0x10004)
@@ -107,6 +96,26 @@ def test_every_method_of_the_schema(schema, client):
     # ObserverTests of the daemon have a back end that replies.
     refused = {"run.setAtomic", "observer.attach", "observer.detach"}
     assert schema.replied == schema.methods - refused
+
+
+def test_private_ranges_and_their_events(schema, client, vm):
+    assert vm.capabilities.memory_attributes
+    array = client.subscribe("demo")[0]
+    for attributes, private in [
+        ([(0x2000, 0x1000), (0x1000, 0x1000)], ((0x1000, 0x2000),)),
+        ([(0x2000, 0x2000), (0x9000, 0x1000)], ((0x2000, 0x2000), (0x9000, 0x1000))),
+        ([], ()),
+    ]:
+        plan = vm.plan([], attributes=attributes)
+        receipt = vm.submit([], attributes=attributes)
+        assert receipt.attributes == plan.attributes and receipt.because == plan.because
+        array = client.next_event(5).apply(array)
+        assert array == vm.get() and array.attributes == private
+    assert receipt.attributes == (
+        memslots.AttributeChange(0x2000, 0x2000, False),
+        memslots.AttributeChange(0x9000, 0x1000, False),
+    )
+    assert len(vm.get(generation=2).attributes) == 2
 
 
 def test_a_memfd_of_ours_becomes_memory_of_the_vm(vm):

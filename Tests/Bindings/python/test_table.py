@@ -136,7 +136,7 @@ def test_private_ranges(memslot_vm):
     assert memslot_vm.submit([RAM]).outcome == "unchanged"
     with pytest.raises(memslots.InvalidArrayError) as error:
         memslot_vm.submit([RAM], attributes=[(0, 0x1000), (0, 0x1000)])
-    assert error.value.violations[0].path == "attributes[1].guestPhysicalAddress"
+    assert error.value.violations[0].path == "attributes[1].guest_physical_address"
     with pytest.raises(ValueError, match="attributes"):
         memslot_vm.plan([RAM], attributes=[(-1, 0x1000)])
     assert memslot_vm.submit([], attributes=[]).committed and memslot_vm.get().attributes == ()

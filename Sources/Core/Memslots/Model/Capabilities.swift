@@ -35,8 +35,8 @@ public struct Capabilities: Hashable, Sendable {
     /// deletion alone needs no hold. On x86-64 KVM retries a page fault on a slot that is being
     /// deleted; on arm64 it does not. Kernel: `kvm_faultin_pfn`.
     public var deletesAtOneInstant: Bool
-    /// Whether guest ranges can be private, and the backend is a ``MemoryAttributeBackend``. A VM with
-    /// several address spaces has no private ranges. Kernel: `KVM_CAP_MEMORY_ATTRIBUTES`, since 6.8.
+    /// Whether guest ranges can be private: only of a ``MemoryAttributeBackend``, with one address
+    /// space. Kernel: `KVM_CAP_MEMORY_ATTRIBUTES`, since 6.8.
     public var memoryAttributes = false
     /// What the kernel allocates for slots; `nil` if it allocates nothing, or it is unknown.
     public var kernelMemory: KernelSlotMemory?

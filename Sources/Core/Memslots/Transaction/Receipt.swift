@@ -121,11 +121,8 @@ extension Receipt: CustomStringConvertible {
             (diff.moved.count, "moved"), (diff.reflagged.count, "reflagged"),
         ]
         let changes = counts.lazy.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
-        var parts: [String] = []
-        if !diff.isEmpty {
-            let calls = counted(operations.count, "operation")
-            parts.append("\(changes.joined(separator: ", ")) by \(calls)")
-        }
+        let calls = counted(operations.count, "operation")
+        var parts = diff.isEmpty ? [] : ["\(changes.joined(separator: ", ")) by \(calls)"]
         if !attributes.isEmpty { parts.append(counted(attributes.count, "attribute change")) }
         if !isOptimal { parts.append("perhaps not the fewest") }
         let time = isPlan ? "" : " for \(durations.nanoseconds.blackout / 1_000) µs"

@@ -105,10 +105,9 @@ struct TransactionRun {
         quiesces = true
         (privateRanges, self.attributes) = (GuestRangeSet(), attributes)
         callsBeforeAttributes = plan.operations.count
-        let all = plan.operations.count + attributes.count
-        starts = [0, all]
+        starts = [0, plan.operations.count + attributes.count]
         isRecovery = true
-        machine = TransactionMachine(recoveryOf: all)
+        machine = TransactionMachine(recoveryOf: starts[1])
     }
 
     /// The table's number in probes.
@@ -121,10 +120,8 @@ struct TransactionRun {
         return place < callsBeforeAttributes ? nil : place
     }
 
-    /// That call.
+    /// Either the slot call or the attribute that the machine numbers `index`.
     func call(_ index: Int) -> SlotCall? { place(index).map { plan.operations[$0].call } }
-
-    /// The attribute that the machine numbers `index`; `nil` for a call.
     func attribute(_ index: Int) -> MemoryAttributeChange? {
         place(index) == nil ? attributes[index - callsBeforeAttributes] : nil
     }

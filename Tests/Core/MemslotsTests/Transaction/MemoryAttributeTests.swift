@@ -287,22 +287,25 @@ struct MemoryAttributeTests {
         }
         let hold = Hold()
         let table = try MemslotTable(backend: backend, vcpus: hold)
-        let log = Shared<[Bool]>([])
+        let (model, log) = (backend, Shared<[String]>([]))
         let old = [slot(0, at: 0, pages: 2, host: 0x500), slot(3, at: 30)]
         let new = [slot(1, at: 0, pages: 1, host: 0x500), slot(2, at: 20)]
         try table.submit(old)
         backend.state.withLock {
-            $0.beforeCall = { _ in log.update { $0.append(hold.isHeld.value) } }
+            $0.beforeCall = { _ in
+                let attributes = model.state.withLock { $0.attributeCalls }
+                log.update { $0.append("\(hold.isHeld.value ? "held" : "free") \(attributes)") }
+            }
         }
         let plain = try table.plan(new, options: options(nil, .continuity))
         let receipt = try table.submit(new, options: options([range(0, 1)], .continuity))
         #expect(receipt.operations == plain.operations && receipt.holdReason == .overlap)
         // The head; a deletion, a creation and the attribute; the tail.
-        #expect(log.value == [false, true, true, true, false])
+        #expect(log.value == ["free 0", "held 0", "held 0", "held 0", "free 1"])
         // A plan that needs no hold gets one, without a head or a tail.
         let added = try table.submit(
             new + [slot(5, at: 50)], options: options([range(7, 1)], .continuity))
         #expect(added.holdReason == .severalVisibleChanges)
-        #expect(log.value.suffix(2) == [true, true])
+        #expect(log.value.suffix(2) == ["held 1", "held 1"])
     }
 }
