@@ -114,7 +114,7 @@ struct FieldTests {
             contains: ["a range is an element of addresses: {"]),
         Case(
             words: ["replay", "memory-attributes.jsonl"], status: 1,
-            contains: ["nor another for it: private and shared memory is the VMM's own"]),
+            contains: ["nor another for it: memslots.submit makes guest ranges private"]),
         Case(words: ["replay", "diff-snapshot.jsonl"], contains: ["Memory of fc at the end"]),
         Case(words: ["explain", "only-einval.log"], contains: ["is not a multiple of 0x1000"]),
         Case(

@@ -11,7 +11,7 @@ from typing import Any, Callable, ClassVar, Dict, Mapping, Optional, Tuple
 
 from .errors import bad_argument, errno_from_name
 from .receipts import Operation, Receipt
-from .slots import Slot, Snapshot, describe, to_int
+from .slots import GuestRange, Slot, Snapshot, describe, private_ranges, to_int
 
 __all__ = [
     "Committed",
@@ -114,6 +114,8 @@ class Failed(Event):
     undo_errno: str
     slots: Tuple[Slot, ...]
     """What is really installed."""
+    attributes: Tuple[GuestRange, ...]
+    """What is really private."""
 
     @property
     def errno_number(self) -> Optional[int]:
@@ -254,7 +256,14 @@ def _rolled_back(vm: Optional[str], p: Params) -> Event:
 
 def _failed(vm: Optional[str], p: Params) -> Event:
     return Failed(
-        vm, p, p["generation"], p["errno"], p.get("operation"), p["undoErrno"], _slots(p, "slots")
+        vm,
+        p,
+        p["generation"],
+        p["errno"],
+        p.get("operation"),
+        p["undoErrno"],
+        _slots(p, "slots"),
+        private_ranges(p),
     )
 
 

@@ -350,8 +350,13 @@ class Snapshot:
             slots=tuple(Slot.from_wire(slot) for slot in wire["slots"]),
             installed=wire.get("installed", False),
             vm=wire.get("vm"),
-            attributes=tuple(
-                (to_int(item["guestPhysicalAddress"]), to_int(item["size"]))
-                for item in wire.get("attributes", ())
-            ),
+            attributes=private_ranges(wire),
         )
+
+
+def private_ranges(wire: Mapping[str, Any]) -> Tuple[GuestRange, ...]:
+    """The private ranges of a reply or an event."""
+    return tuple(
+        (to_int(item["guestPhysicalAddress"]), to_int(item["size"]))
+        for item in wire.get("attributes", ())
+    )

@@ -39,7 +39,8 @@ extension MemslotTable {
         _ slots: [Memslot], against present: MemslotArray, prior: [Violation],
         _ privateRanges: [GuestRange]
     ) throws(SubmitError) -> ArrayScan? {
-        let rangeFaults = capabilities.faults(ofPrivate: privateRanges)
+        let (prior, ofRanges) = (prior.filter(\.isOfSlot), prior.filter { !$0.isOfSlot })
+        let rangeFaults = capabilities.faults(ofPrivate: privateRanges, prior: ofRanges)
         let isPresent = prior.isEmpty && slots == present.slots
         if isPresent && rangeFaults.isEmpty { return nil }
         var validator = ArrayValidator(

@@ -4,6 +4,7 @@ public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
     public var kind: ViolationKind
     /// The member of a submit that has the fault: `slots`, or `attributes` for a private range.
     public var list = "slots"
+    package var isOfSlot: Bool { list == "slots" }
     /// The slot's, or the range's, position in its list; `nil` for a fault of the list as a whole.
     public var index: Int?
     /// The slot's id, where one was given.

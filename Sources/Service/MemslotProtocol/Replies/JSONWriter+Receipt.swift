@@ -137,9 +137,11 @@ extension JSONWriter {
         }
     }
 
-    /// Writes a list of private ranges, or of changes of them, unless it is empty.
-    package mutating func member(attributes: [(range: GuestRange, isPrivate: Bool?)]) {
-        if attributes.isEmpty { return }
+    /// Writes a list of private ranges, or of changes of them; an empty one only if `evenIfEmpty`.
+    package mutating func member(
+        attributes: [(range: GuestRange, isPrivate: Bool?)], evenIfEmpty: Bool = false
+    ) {
+        if attributes.isEmpty && !evenIfEmpty { return }
         list("attributes", attributes) { writer, item in
             writer.object {
                 $0.member("guestPhysicalAddress", address: item.range.address.rawValue)

@@ -80,7 +80,8 @@ extension JSONWriter {
             $0.member("generation", array.generation.rawValue)
             if array.isInstalled { $0.member("installed", true) }
             $0.member("slots", array.slots)
-            $0.member(attributes: array.attributes.map { ($0, nil) })
+            let attributes = array.attributes.map { ($0, Bool?.none) }
+            $0.member(attributes: attributes, evenIfEmpty: array.hasAttributes)
         }
     }
 

@@ -66,6 +66,8 @@ public struct ArrayMessage: Sendable {
     public var slots: NamedSlots
     /// The guest ranges that are private, ascending and merged.
     public var attributes: [GuestRange]
+    /// Whether the list is sent though it is empty: submitted again, it makes all memory shared.
+    public var hasAttributes = false
 
     package init(
         vm: String, generation: Generation, isInstalled: Bool, slots: NamedSlots,

@@ -12,7 +12,7 @@ final class EventFeed: Sendable {
         var generation: Generation
         var array: MemslotArray
         var failure: TableFailure?
-        /// The private ranges, as they are really.
+        /// The private ranges of the array.
         var privateRanges = GuestRangeSet()
 
         /// What counts among the slots of the user.
@@ -20,6 +20,13 @@ final class EventFeed: Sendable {
 
         /// The slots that are installed.
         var slots: [Memslot] { failure?.installed ?? array.slots }
+
+        /// The ranges that are really private.
+        var installedRanges: GuestRangeSet {
+            var ranges = privateRanges
+            ranges.apply(failure?.attributes ?? [])
+            return ranges
+        }
     }
 
     private struct State {
@@ -98,7 +105,7 @@ final class EventFeed: Sendable {
                 state.reserve = nil
             }
             guard !state.followers.isEmpty else { return 0 }
-            let line = EventLine.of(event, failure: failure, memory.names)
+            let line = EventLine.of(event, failure: failure, state.published, memory.names)
             // Inside the lock, so that no event is lost or repeated after a snapshot.
             for queue in state.followers.values { queue.enqueue(line, of: number) }
             return state.followers.count
@@ -163,12 +170,8 @@ extension EventFeed.Published {
             (generation, self.array) = (receipt.generation, array)
             privateRanges.apply(receipt.attributes)
         case .rolledBack, .retired: break
-        case .failed(let failure, _):
-            if self.failure == nil { privateRanges.apply(failure.attributes) }
-            self.failure = failure
-        case .recovered:
-            privateRanges.apply(failure?.attributes.map(\.inverse) ?? [])
-            failure = nil
+        case .failed(let failure, _): self.failure = failure
+        case .recovered: failure = nil
         }
     }
 }

@@ -3,8 +3,11 @@ internal import Memslots
 
 /// Encodes notifications as lines without their ends.
 enum EventLine {
-    /// Encodes an event of a table. `failure` is the table's failure before the event.
-    static func of(_ event: TableEvent, failure: TableFailure?, _ names: SlotNames) -> [UInt8] {
+    /// Encodes an event of a table, which is `table` after it. `failure` is the failure before it.
+    static func of(
+        _ event: TableEvent, failure: TableFailure?, _ table: EventFeed.Published,
+        _ names: SlotNames
+    ) -> [UInt8] {
         switch event {
         case .committed(let receipt, let previous, _):
             var message = names.message(of: receipt)
@@ -23,6 +26,7 @@ enum EventLine {
                 $0.member("undoErrno", failure.undoErrno.name)
                 $0.member("installed", true)
                 $0.member("slots", names.messages(of: failure.installed))
+                $0.member(attributes: table.installedRanges.ranges.map { ($0, nil) })
             }
         case .recovered(let generation):
             // The undo that had failed has succeeded now: the transaction is rolled back.

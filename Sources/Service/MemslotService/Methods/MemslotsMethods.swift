@@ -46,15 +46,6 @@ extension MemslotService {
                 "attributes", path: "attributes",
                 "at most \(limits.attributes) ranges are private at once")
         }
-        if let index = ranges.firstIndex(where: { $0.addressSpace != 0 }) {
-            let (space, path) = (ranges[index].addressSpace, "attributes[\(index)].addressSpace")
-            var fault = ErrorData(.badAddressSpace, addressSpace: space, path: path)
-            let text = "\(path): private memory is in address space 0 alone, not in \(space)"
-            var error = ProtocolError(fault, message: text)
-            fault.message = text
-            (error.violations, error.violationCount) = ([fault], 1)
-            throw error
-        }
         let more = vm.feed.published.table.count(addedBy: parameters)
         if more > 0 { try budgets.slots.check(more, of: vm.account.user) }
     }
@@ -76,11 +67,11 @@ extension MemslotService {
                 message: "the array of generation \(generation) of \"\(name)\" is not kept: "
                     + "the history has those of generations \(kept.oldest) to \(table.generation)")
         }
-        return .array(
-            ArrayMessage(
-                vm: names.vm, generation: generation, isInstalled: false,
-                slots: names.messages(of: slots),
-                attributes: kept.privateRanges(at: generation)))
+        var message = ArrayMessage(
+            vm: names.vm, generation: generation, isInstalled: false,
+            slots: names.messages(of: slots), attributes: kept.privateRanges(at: generation))
+        message.hasAttributes = vm.table.capabilities.memoryAttributes
+        return .array(message)
     }
 
     func translate(_ parameters: TranslateParameters, _ peer: Peer) throws(ProtocolError) -> Reply {
@@ -148,7 +139,7 @@ extension ArrayMessage {
     init(_ table: EventFeed.Published, _ names: SlotNames) {
         self.init(
             vm: names.vm, generation: table.generation, isInstalled: table.failure != nil,
-            slots: names.messages(of: table.slots), attributes: table.privateRanges.ranges)
+            slots: names.messages(of: table.slots), attributes: table.installedRanges.ranges)
     }
 }
 

@@ -109,7 +109,7 @@ final class KernelCharge: Sendable {
     func settle(for table: EventFeed.Published) {
         guard let memory else { return }
         held.withLock { held in
-            let rest = held - memory.bytes(of: table.slots, table.privateRanges)
+            let rest = held - memory.bytes(of: table.slots, table.installedRanges)
             account.budgets.kernelMemory.release(rest, of: account.user)
             held -= rest
         }
@@ -125,13 +125,11 @@ extension VirtualMachine {
     ) throws(ProtocolError) -> BudgetCharge? {
         let published = feed.published.table
         let present = published.slots
-        var ranges = published.privateRanges
         // Those of a plan are not validated yet.
-        for range in options.privateRanges ?? []
-        where range.address.advanced(by: range.size) != nil { ranges.set(range, true) }
+        let added = (options.privateRanges ?? []).filter { table.capabilities.canBePrivate($0) }
         try kernel.charge(
-            for: slots, beside: options.quiesce == .continuity ? present : [], ranges,
-            isPlan: isPlan)
+            for: slots, beside: options.quiesce == .continuity ? present : [],
+            GuestRangeSet(published.installedRanges.ranges + added), isPlan: isPlan)
         if !isPlan { try dirty.charge(for: slots) }
         guard simulator == nil, present.contains(where: \.isLogging) else { return nil }
         let kept = Set(slots)

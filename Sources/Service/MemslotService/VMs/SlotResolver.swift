@@ -36,6 +36,19 @@ struct SlotResolver {
         }
     }
 
+    /// Records the ranges outside of address space 0, which alone has private memory.
+    mutating func checkSpaces(of ranges: [PrivateRangeParameters]) {
+        for (index, range) in ranges.enumerated() where range.addressSpace != 0 {
+            let slot = Memslot(
+                addressSpace: AddressSpaceID(wideSpaces.narrow(range.addressSpace)),
+                guestPhysicalAddress: range.guestPhysicalAddress, size: range.size,
+                userspaceAddress: 0)
+            let detail = "private memory is in address space 0 alone, not in \(range.addressSpace)"
+            fault(.badAddressSpace, slot, index, "addressSpace", detail)
+            faults[faults.count - 1].list = "attributes"
+        }
+    }
+
     /// The present slot of a token. Its memory has no name, so the request must not change it.
     private func resolve(
         opaque token: String, of given: SlotParameters, _ index: Int

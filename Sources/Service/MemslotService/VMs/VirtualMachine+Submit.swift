@@ -60,8 +60,9 @@ extension VirtualMachine {
         while true {
             let present = memory.hasRawAddresses ? nil : table.snapshot()
             let names = memory.names
-            let resolved = try SlotResolver(
+            var resolved = try SlotResolver(
                 parameters.slots, names, present: present?.array.slots ?? [])
+            resolved.checkSpaces(of: parameters.attributes ?? [])
             do throws(AdmissionError<ProtocolError>) {
                 if let present {
                     if let expected, expected > present.generation {

@@ -306,6 +306,6 @@ struct MemoryAttributeTests {
         let added = try table.submit(
             new + [slot(5, at: 50)], options: options([range(7, 1)], .continuity))
         #expect(added.holdReason == .severalVisibleChanges)
-        #expect(log.value.suffix(2) == ["held 1", "held 1"])
+        #expect(log.value.suffix(3) == ["held 1", "held 1", "held 2"])
     }
 }

@@ -53,6 +53,9 @@ struct AttributeTests {
         #expect(try client.result("memslots.get", #"{"vm":"a"}"#)["attributes"] == nil)
         let former = try client.result("memslots.get", #"{"vm":"a","generation":2}"#).rawText
         #expect(former.contains(list))
+        // Submitted again, it makes all memory shared.
+        let shared = try client.result("memslots.get", #"{"vm":"a","generation":0}"#)
+        #expect(shared["attributes"]?.list.isEmpty == true)
         let history = try client.result("memslots.history", #"{"vm":"a"}"#)
         #expect(history["receipts"]?.list.map { $0["attributes"]?.list.count ?? 0 } == [1, 0, 1])
     }
@@ -67,6 +70,13 @@ struct AttributeTests {
         let space = #"{"guestPhysicalAddress":0,"size":4096,"addressSpace":1}"#
         let other = try submit(client, Self.first + "," + space)
         #expect(other.kind == "bad-address-space" && other.path == "attributes[1].addressSpace")
+        let first = Self.first
+        let all = try submit(client, "\(first),\(space),\(first)", page(0, at: "0x1001"))
+        #expect(
+            all.error?["data"]?["violations"]?.list.map { $0["path"]?.string ?? "" } == [
+                "slots[0].guestPhysicalAddress", "attributes[1].addressSpace",
+                "attributes[2].guestPhysicalAddress",
+            ])
         let twice = try submit(
             client, Self.first + "," + Self.first, page(0, at: "0x1001"))
         #expect(twice.kind == "misaligned-address" && twice.path?.hasPrefix("slots[0]") == true)
@@ -108,8 +118,9 @@ struct AttributeTests {
 
     @Test("a call that fails is undone; a failed VM shows what is private, and recovers")
     func failure() throws {
-        let client = try client()
+        let client = try client(queue: 10)
         #expect(try submit(client, Self.first).error == nil)
+        try client.result("events.subscribe", #"{"vm":"a"}"#)
         let other = #"{"guestPhysicalAddress":"0x9000","size":"0x1000"}"#
         func inject(_ operation: Int) throws {
             try client.result(
@@ -127,6 +138,12 @@ struct AttributeTests {
         #expect(try submit(client, other, page(0, at: "0x0")).kind == "vm-failed")
         let failed = try client.result("memslots.get", #"{"vm":"a"}"#)
         #expect(failed["installed"]?.bool == true && failed["attributes"] == nil)
+        #expect(try client.eventLines().last?.contains("attributes") == false)
+        for generation in [0, 1] {
+            let former = try client.result(
+                "memslots.get", #"{"vm":"a","generation":\#(generation)}"#)
+            #expect(former["attributes"]?.list.count == generation)
+        }
         try client.result("vm.recover", #"{"vm":"a"}"#)
         #expect(try client.result("memslots.get", #"{"vm":"a"}"#).rawText == before)
         #expect(try submit(client, Self.first).result?["outcome"]?.string == "unchanged")
