@@ -56,9 +56,9 @@ extension MemslotService {
         let vm = try vm(name, of: peer)
         let (table, names) = vm.feed.published
         guard let generation else { return .array(ArrayMessage(table, names)) }
+        let history = vm.table.history()
         let kept = KeptArrays(
-            table.array, table.generation, privateRanges: table.privateRanges,
-            history: vm.table.history())
+            table.array, table.generation, privateRanges: table.privateRanges, history: history)
         guard let slots = kept.slots(at: generation) else {
             throw ProtocolError(
                 ErrorData(
@@ -70,7 +70,8 @@ extension MemslotService {
         var message = ArrayMessage(
             vm: names.vm, generation: generation, isInstalled: false,
             slots: names.messages(of: slots), attributes: kept.privateRanges(at: generation))
-        message.hasAttributes = vm.table.capabilities.memoryAttributes
+        message.hasAttributes =
+            !table.privateRanges.ranges.isEmpty || history.contains { !$0.attributes.isEmpty }
         return .array(message)
     }
 
