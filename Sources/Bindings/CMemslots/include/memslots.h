@@ -258,7 +258,7 @@ enum { MEMSLOTS_COMMITTED = 0, MEMSLOTS_UNCHANGED = 1 };
 
 /* What a transaction did. A filled receipt owns memory: call memslots_receipt_release() on it
  * before you pass it to another submit, and at the end. An error leaves it unchanged. The
- * memslots_receipt_* functions return more details. */
+ * memslots_receipt_* functions return more details. It has no changes of private ranges. */
 typedef struct memslots_receipt {
     size_t struct_size;
     uint64_t generation;  /* The generation after the submit. */

@@ -7,7 +7,8 @@ kind; ``event.method`` is its name in Docs/Protocol.md.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, ClassVar, Dict, Mapping, Optional, Tuple
+from itertools import chain
+from typing import Any, Callable, ClassVar, Dict, List, Mapping, Optional, Tuple
 
 from .errors import bad_argument, errno_from_name
 from .receipts import Operation, Receipt
@@ -75,14 +76,23 @@ class Committed(Event):
         for key in self.receipt.diff.removed:
             del slots[key]
         slots.update((slot.key, slot) for slot in self.changed)
-        ranges = snapshot.attributes
-        for change in self.receipt.attributes:
-            ranges = change.apply(ranges)
+        changes = [(change.guest_address, change.size) for change in self.receipt.attributes]
+        edges: List[int] = []
+        for edge in sorted(
+            edge
+            for address, size in chain(snapshot.attributes, changes)
+            for edge in (address, address + size)
+        ):
+            # Each change is one of its whole range: two edges at one address are none.
+            if edges[-1:] == [edge]:
+                edges.pop()
+            else:
+                edges.append(edge)
         return Snapshot(
             self.generation,
             tuple(slots[key] for key in sorted(slots)),
             vm=snapshot.vm,
-            attributes=ranges,
+            attributes=tuple((a, b - a) for a, b in zip(edges[::2], edges[1::2])),
         )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Iterable, Mapping, Optional, Tuple, Union
 
-from .slots import Flags, GuestRange, Slot, SlotKey, describe, to_int
+from .slots import Flags, Slot, SlotKey, describe, to_int
 
 
 @dataclass(frozen=True, repr=False)
@@ -141,19 +141,6 @@ class AttributeChange:
         """The change of a receipt."""
         return cls(to_int(wire["guestPhysicalAddress"]), to_int(wire["size"]), wire["private"])
 
-    def apply(self, ranges: Iterable[GuestRange]) -> Tuple[GuestRange, ...]:
-        """The private ranges after this change, from those before it."""
-        start, end = self.guest_address, self.guest_address + self.size
-        pieces = [(start, end)] if self.private else []
-        for first, size in ranges:
-            pieces += [(first, min(first + size, start)), (max(first, end), first + size)]
-        merged: List[GuestRange] = []
-        for first, last in sorted(piece for piece in pieces if piece[0] < piece[1]):
-            if merged and sum(merged[-1]) == first:
-                first = merged.pop()[0]
-            merged.append((first, last - first))
-        return tuple(merged)
-
 
 @dataclass(frozen=True)
 class Receipt:
@@ -189,7 +176,7 @@ class Receipt:
     observers: Tuple[Observer, ...] = ()
     """What each observer of a daemon's VM was sent."""
     attributes: Tuple[AttributeChange, ...] = ()
-    """The guest ranges that became private or shared, ascending; of a daemon's VM."""
+    """Ascending the guest ranges that became private, then those that became shared; of a daemon's VM."""
 
     def __str__(self) -> str:
         """A line, such as ``generation 2 committed by 3 calls; vCPUs were held for 41.5 µs (overlap)``."""

@@ -38,6 +38,7 @@ public protocol MemslotBackend: AnyObject, Sendable {
 /// ``Capabilities/memoryAttributes`` of its capabilities is `true`.
 public protocol MemoryAttributeBackend: MemslotBackend {
     /// Makes a range of address space 0 private, or shared, wholly or not at all; it may be so already.
+    /// Called while vCPUs are held; may take time by the number of pages.
     /// Throws the kernel's errno; the attributes are then as before the call.
     /// Kernel: `KVM_SET_MEMORY_ATTRIBUTES`.
     func setMemoryAttributes(of range: GuestRange, isPrivate: Bool) throws(Errno)

@@ -21,7 +21,8 @@ public struct TableSnapshot: Sendable {
     public let generation: Generation
     /// The array of that generation.
     public let array: MemslotArray
-    /// The guest ranges of address space 0 that are private, ascending and merged.
+    /// The guest ranges of address space 0 that are private, ascending and merged. Each access makes a
+    /// new list.
     public var privateRanges: [GuestRange] { privateSet.ranges }
     package internal(set) var privateSet = GuestRangeSet()
 }

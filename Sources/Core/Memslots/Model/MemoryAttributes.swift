@@ -24,7 +24,8 @@ public struct MemoryAttributeChange: Hashable, Sendable, CustomStringConvertible
         return "\(isPrivate ? "private" : "shared") \(hex(first: first, last: first &+ size &- 1))"
     }
 
-    /// Returns the fewest changes that lead from `old` to `new`, ascending.
+    /// Returns the fewest changes that lead from `old` to `new`: ascending those that make private, then
+    /// those that make shared. Only the first need storage of the kernel, so an undo of them needs none.
     static func changes(from old: GuestRangeSet, to new: GuestRangeSet) -> [Self] {
         if old == new { return [] }
         let edges = old.edges.map { ($0, false) } + new.edges.map { ($0, true) }
@@ -37,7 +38,7 @@ public struct MemoryAttributeChange: Hashable, Sendable, CustomStringConvertible
             start = edge
             if isOfNew { isNew.toggle() } else { isOld.toggle() }
         }
-        return changes
+        return changes.filter(\.isPrivate) + changes.filter { !$0.isPrivate }
     }
 }
 
@@ -59,14 +60,19 @@ package struct GuestRangeSet: Hashable, Sendable {
     /// How many ranges there are.
     package var count: Int { edges.count / 2 }
 
-    /// Makes the ranges of `changes` members, or removes them.
-    package mutating func apply(_ changes: [MemoryAttributeChange]) {
-        for change in changes { set(change.range, change.isPrivate) }
+    /// Applies `changes` in any order. Each is a change of its whole range, so that the same once more
+    /// undoes them. The time is that of merging sorted lists.
+    package mutating func apply(_ changes: some Sequence<MemoryAttributeChange>) {
+        let all = edges + changes.flatMap { [$0.range.address.rawValue, $0.range.end] }
+        // Two edges at one address are none.
+        edges = all.sorted().reduce(into: []) { edges, edge in
+            if edges.last == edge { edges.removeLast() } else { edges.append(edge) }
+        }
     }
 
     /// Makes the addresses of `range` members, or removes them.
     package mutating func set(_ range: GuestRange, _ isMember: Bool) {
-        let (start, end) = (range.address.rawValue, range.address.rawValue + range.size.rawValue)
+        let (start, end) = (range.address.rawValue, range.end)
         let first = edges.partitioningIndex { $0 >= start }
         let next = edges.partitioningIndex { $0 > end }
         // Behind an even number of edges is what is not in the set.
@@ -76,6 +82,8 @@ package struct GuestRangeSet: Hashable, Sendable {
 }
 
 extension GuestRange {
+    fileprivate var end: UInt64 { address.rawValue + size.rawValue }
+
     fileprivate init(_ start: UInt64, _ end: UInt64) {
         self.init(address: GuestPhysicalAddress(start), size: ByteCount(end - start))
     }
@@ -97,15 +105,24 @@ extension Capabilities {
         guard memoryAttributes else {
             let detail =
                 "the VM has no private memory (KVM_CAP_MEMORY_ATTRIBUTES); leave attributes out"
-            return [Violation(ofPrivate: Violation(.unsupportedFlag, in: .main, detail: detail))]
+            var fault = Violation(.unsupportedFlag, in: .main, detail: detail)
+            // A kernel may not have the call, or the VM not the attribute.
+            (fault.list, fault.errno) = (.attributes, nil)
+            return [fault]
         }
         var limits = Capabilities(maxSlots: .max, maxGuestPage: maxGuestPage, pageSize: pageSize)
         (limits.maxPagesPerSlot, limits.userspaceEnd) = (.max, UserspaceAddress(.max))
         let slots = ranges.map {
             Memslot(guestPhysicalAddress: $0.address, size: $0.size, userspaceAddress: 0)
         }
-        let faults = ArrayValidator(slots: slots, capabilities: limits, prior: prior)
-            .faults(limit: .max)
-        return (faults?.violations ?? []).map(Violation.init(ofPrivate:))
+        var validator = ArrayValidator(slots: slots, capabilities: limits, prior: prior)
+        validator.list = .attributes
+        return (validator.faults(limit: .max)?.violations ?? []).map { fault in
+            var fault = fault
+            fault.list = .attributes
+            // The kernel has neither rule for attributes.
+            if fault.kind == .overlap || fault.kind == .addressTooLarge { fault.errno = nil }
+            return fault
+        }
     }
 }

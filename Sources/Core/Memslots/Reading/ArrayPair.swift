@@ -26,8 +26,12 @@ final class ArrayPair: Sendable {
     nonisolated(unsafe) var spoil: (@Sendable (AddressIndex) -> Void)?
     private let kept = Locked<[any AnyObject & Sendable]>([])
 
-    init(_ array: MemslotArray, generation: Generation) {
-        active = ArrayVersion(TableSnapshot(generation: generation, array: array))
+    init(
+        _ array: MemslotArray, generation: Generation,
+        privateRanges: GuestRangeSet = GuestRangeSet()
+    ) {
+        active = ArrayVersion(
+            TableSnapshot(generation: generation, array: array, privateSet: privateRanges))
         readers = ReaderRegistry(active)
     }
 

@@ -24,10 +24,10 @@ extension MemslotTable {
         let wereHeld = failureHoldsVCPUs(true)
         var run = TransactionRun(
             recovering: failure.installed, to: active.array,
-            // All of them, whatever is in force: first what must be shared, then what is private.
+            // All of them, whatever is in force: first what must be shared, which frees storage of the
+            // kernel for what is private.
             failure.attributes.filter(\.isPrivate).map(\.inverse)
-                + (failure.attributes.isEmpty ? [] : active.privateRanges)
-                .map { MemoryAttributeChange($0, isPrivate: true) },
+                + active.privateRanges.map { MemoryAttributeChange($0, isPrivate: true) },
             overlay: overlay,
             in: TransactionRun.Surroundings(
                 backend: backend, pair: pair, vcpus: vcpus, hooks: [], transactionHooks: []))
@@ -47,9 +47,14 @@ extension MemslotTable {
             if !wereHeld { releaseVCPUs() }
             throw .quiesceTimeout(vcpus: vcpus, readers: readers)
         case .failed(_, _, let errno):
+            var ranges = active.privateSet
+            ranges.apply(failure.attributes)
+            // Most of these change nothing.
+            for change in run.appliedAttributes { ranges.set(change.range, change.isPrivate) }
             let still = TableFailure(
-                errno: failure.errno, operation: failure.operation, undoErrno: errno,
-                installed: run.installed ?? failure.installed, attributes: failure.attributes)
+                errno: failure.errno, operation: failure.operation, attribute: failure.attribute,
+                undoErrno: errno, installed: run.installed ?? failure.installed,
+                attributes: MemoryAttributeChange.changes(from: active.privateSet, to: ranges))
             record(still)
             // Published again: other slots may be installed now.
             publish(.failed(still, generation: active.generation))

@@ -150,7 +150,8 @@ extension MemslotTable {
             return .rolledBack(rollback)
         case .failed(let errno, let operation, let undo):
             let failure = TableFailure(
-                errno: errno, operation: operation.flatMap(run.place), undoErrno: undo,
+                errno: errno, operation: operation.flatMap(run.place),
+                attribute: operation.flatMap(run.attribute), undoErrno: undo,
                 installed: run.installed ?? [], attributes: Array(run.appliedAttributes))
             record(failure)
             publish(.failed(failure, generation: pair.current.generation))

@@ -39,7 +39,9 @@ extension MemslotTable {
         _ slots: [Memslot], against present: MemslotArray, prior: [Violation],
         _ privateRanges: [GuestRange]
     ) throws(SubmitError) -> ArrayScan? {
-        let (prior, ofRanges) = (prior.filter(\.isOfSlot), prior.filter { !$0.isOfSlot })
+        let (prior, ofRanges) = (
+            prior.filter { $0.list == .slots }, prior.filter { $0.list == .attributes }
+        )
         let rangeFaults = capabilities.faults(ofPrivate: privateRanges, prior: ofRanges)
         let isPresent = prior.isEmpty && slots == present.slots
         if isPresent && rangeFaults.isEmpty { return nil }

@@ -40,36 +40,40 @@ public final class MemslotTable: Sendable {
         var nextObserver: UInt64 = 0
     }
 
-    /// Opens a table on a VM that has no slots, or exactly those of `installed`.
+    /// Opens a table on a VM that has no slots and private ranges, or exactly those given.
     ///
     /// - Parameters:
     ///   - backend: applies the operations; used by this table alone.
     ///   - installed: what the VM has, at `generation`. Validated like a submitted array; each
     ///     slot must have its id.
+    ///   - privateRanges: what is private in the VM, as in ``SubmitOptions/privateRanges``. A range that
+    ///     is missing here is shared after a rollback that touches it.
     ///   - vcpus: how vCPUs are held out; a ``VCPUGate`` by default.
     ///   - limits: how much is kept and listed.
     ///   - generation: the first generation, for a VM that had a table before.
     ///   - receiptBudget: bounds the memory of the receipts that are kept, with those of other tables.
-    /// - Throws: ``InvalidArray`` if `installed` can't be what the VM has.
+    /// - Throws: ``InvalidArray`` if these can't be what the VM has.
     public init(
         backend: any MemslotBackend, installed: [Memslot] = [],
         vcpus: any VCPUHold = VCPUGate(), limits: TableLimits = TableLimits(),
-        generation: Generation = Generation(0), receiptBudget: ReceiptBudget = ReceiptBudget()
+        generation: Generation = Generation(0), receiptBudget: ReceiptBudget = ReceiptBudget(),
+        privateRanges: [GuestRange] = []
     ) throws(InvalidArray) {
         var capabilities = backend.capabilities
         if !(backend is any MemoryAttributeBackend) { capabilities.memoryAttributes = false }
         self.capabilities = capabilities
         overlay = DirtyOverlay(pageSize: backend.capabilities.pageSize)
-        let validator = ArrayValidator(
+        var validator = ArrayValidator(
             slots: installed, capabilities: capabilities, prior: [], requiresIDs: true)
+        validator.rangeFaults = capabilities.faults(ofPrivate: privateRanges)
         if let faults = validator.faults(limit: limits.violations) { throw faults }
         self.backend = backend
         self.vcpus = vcpus
         self.limits = limits
         domain = (vcpus as? VCPUGate)?.domain ?? RoleDomain()
         pair = ArrayPair(
-            MemslotArray(sortedByKey: installed.sortedByKey()),
-            generation: generation)
+            MemslotArray(sortedByKey: installed.sortedByKey()), generation: generation,
+            privateRanges: GuestRangeSet(privateRanges))
         shared = Locked(Shared())
         receipts = ReceiptHistory(limit: limits.receipts, receiptBudget)
         pair.readers.setLateLeaveHandler { [weak self] in self?.retireLeftArrays() }

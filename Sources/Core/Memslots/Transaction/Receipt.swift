@@ -18,7 +18,8 @@ public struct Receipt: Hashable, Sendable {
     public var diff: MemslotDiff
     /// The operations, in the order in which they were applied.
     public var operations: [PlannedOperation]
-    /// The guest ranges that became private or shared, ascending.
+    /// The changes of memory attributes in the order in which they were made: ascending the guest ranges
+    /// that became private, then those that became shared.
     public var attributes: [MemoryAttributeChange] = []
     /// A Boolean value that indicates whether it is proved that no plan has fewer operations.
     public var isOptimal: Bool

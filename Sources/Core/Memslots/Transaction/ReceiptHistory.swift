@@ -212,9 +212,7 @@ package struct KeptArrays {
     /// The private ranges of a generation whose slots are known.
     package func privateRanges(at wanted: Generation) -> [GuestRange] {
         var ranges = privateRanges
-        for receipt in receipts.reversed().lazy.prefix(while: { $0.generation > wanted }) {
-            ranges.apply(receipt.attributes.map(\.inverse))
-        }
+        ranges.apply(receipts.lazy.filter { $0.generation > wanted }.flatMap(\.attributes))
         return ranges.ranges
     }
 }

@@ -84,8 +84,10 @@ public enum SubmitError: Error, Hashable, Sendable, CustomStringConvertible {
 public struct TableFailure: Hashable, Sendable, CustomStringConvertible {
     /// The error of the operation that failed first.
     public var errno: Errno
-    /// The index of that operation.
+    /// The index of that operation; `nil` if an attribute failed.
     public var operation: Int?
+    /// The change of memory attributes that failed first.
+    public var attribute: MemoryAttributeChange?
     /// The error of the undo.
     public var undoErrno: Errno
     /// The slots that are really installed, ascending by address space and id.
@@ -95,7 +97,8 @@ public struct TableFailure: Hashable, Sendable, CustomStringConvertible {
 
     /// A sentence that says what happened and what to do.
     public var message: String {
-        "the VM is failed: a call failed with \(errno), and undoing it with \(undoErrno); "
+        let call = attribute.map { "KVM_SET_MEMORY_ATTRIBUTES (\($0))" } ?? "a call"
+        return "the VM is failed: \(call) failed with \(errno), and undoing it with \(undoErrno); "
             + "vCPUs stay out of the guest and \(installed.count) slots are installed. "
             + "Recover it, or destroy it"
     }

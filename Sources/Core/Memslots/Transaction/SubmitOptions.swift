@@ -28,8 +28,13 @@ public struct SubmitOptions: Hashable, Sendable {
     public var quiesceDeadline: Duration
 
     /// The complete list of the private guest ranges, in address space 0 and any order; `nil` leaves
-    /// them as they are. Without ``Capabilities/memoryAttributes`` no range is accepted. They change
-    /// with the slots at one instant, while vCPUs are held. No hook gets them, or is called for them.
+    /// them as they are. They change with the slots at one instant, while vCPUs are held. No hook gets
+    /// them, or is called for them.
+    ///
+    /// Ranges are multiples of ``Capabilities/pageSize``, not empty, end at
+    /// ``Capabilities/maxGuestPage`` at the latest, and share no page; adjacent ones are merged. Without
+    /// ``Capabilities/memoryAttributes`` there is none. Else the submit throws
+    /// ``SubmitError/invalid(_:)``, with paths that begin with `attributes`.
     public var privateRanges: [GuestRange]?
 
     /// The deadline if none is given: a second.

@@ -8,6 +8,8 @@ struct ArrayValidator {
     let prior: [Violation]
     let present: MemslotArray
     let requiresIDs: Bool
+    /// What `slots` are called.
+    var list = Violation.List.slots
     /// The faults of the private ranges that are submitted with the array.
     var rangeFaults: [Violation] = []
     private let indicesWithPrior: Set<Int>
@@ -65,7 +67,7 @@ struct ArrayValidator {
                 .guestMemfdMissing, "guestMemfd", "a guest-memfd slot must name its guest_memfd")
         }
         if slot.size == .zero {
-            faults.append(.zeroSize, "size", "the size is 0; leave a slot out to remove it")
+            faults.append(.zeroSize, "size", "the size is 0; leave a \(list.noun) out to remove it")
         }
         guard slot.size != .zero, !broken.contains(.addressOverflow) else { return faults.all }
         if let range = reservedRange(under: slot) {
@@ -121,7 +123,7 @@ struct ArrayValidator {
         }
         return EarliestOverlap.find(in: intervals).map { index, earliest in
             let (slot, other) = (slots[index], slots[earliest])
-            let detail = "\(slot.range) overlaps \(other.range) of slots[\(earliest)]"
+            let detail = "\(slot.range) overlaps \(other.range) of \(list)[\(earliest)]"
             return Violation(
                 .overlap, of: slot, at: index, member: "guestPhysicalAddress", detail: detail
             ).with(other, at: earliest)

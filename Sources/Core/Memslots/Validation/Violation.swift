@@ -2,10 +2,10 @@
 public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
     /// Which rule is broken.
     public var kind: ViolationKind
-    /// The member of a submit that has the fault: `slots`, or `attributes` for a private range.
-    public var list = "slots"
-    package var isOfSlot: Bool { list == "slots" }
-    /// The slot's, or the range's, position in its list; `nil` for a fault of the list as a whole.
+    /// The member of a submit that has the fault.
+    package var list = List.slots
+    /// The slot's, or the private range's, position in its list, which ``path`` names; `nil` for a fault
+    /// of the list as a whole.
     public var index: Int?
     /// The slot's id, where one was given.
     public var slot: SlotID?
@@ -52,13 +52,12 @@ public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
         self.errno = kind.errno
     }
 
-    /// Creates a fault of private ranges from that of slots.
-    init(ofPrivate fault: Violation) {
-        self = fault
-        list = "attributes"
-        detail = detail.replacing("slots", with: list).replacing("a slot", with: "a range")
-        // The kernel has neither rule for attributes.
-        if kind == .overlap || kind == .addressTooLarge { errno = nil }
+    /// The lists of a submit: its slots, and its private ranges.
+    package enum List: String, Hashable, Sendable {
+        case slots, attributes
+
+        /// What an element is called.
+        var noun: String { self == .slots ? "slot" : "range" }
     }
 
     func with(_ other: Memslot, at otherIndex: Int) -> Violation {
@@ -70,14 +69,14 @@ public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// The path of the fault in the array, such as `slots[3].size`.
     public var path: String {
-        guard let index else { return list }
+        guard let index else { return list.rawValue }
         return member.map { "\(list)[\(index)].\($0)" } ?? "\(list)[\(index)]"
     }
 
     /// A sentence that says what and where.
     public var message: String {
         guard let index else { return detail }
-        if list != "slots" { return "\(list)[\(index)]: \(detail)" }
+        if list != .slots { return "\(list)[\(index)]: \(detail)" }
         let name = slot.map { "slot \(SlotKey(addressSpace: addressSpace, id: $0))" }
         return "\(name ?? "a slot without id") at slots[\(index)]: \(detail)"
     }

@@ -29,7 +29,9 @@ extension ProtocolError {
 
     init(_ failure: TableFailure) {
         self.init(
-            ErrorData(.vmFailed, errno: failure.undoErrno, operation: failure.operation),
+            ErrorData(
+                .vmFailed, path: failure.attribute.map { _ in "attributes" },
+                errno: failure.undoErrno, operation: failure.operation),
             message: failure.message)
     }
 
@@ -67,7 +69,7 @@ extension ProtocolError {
 
     /// The core's message, with the id of the request.
     private static func sentence(_ violation: Violation, slots: [SlotParameters]) -> String {
-        guard violation.list == "slots", let index = violation.index,
+        guard violation.list == .slots, let index = violation.index,
             let slot = slots[index].slot, slot > UInt32.max
         else { return violation.message }
         return "slot \(slot) at slots[\(index)]: \(violation.detail)"
@@ -87,7 +89,7 @@ extension ErrorData {
             ErrorKind(code: ErrorKind.overlap.code, name: violation.kind.rawValue)
             ?? .invalidRequest
         // A private range has no id.
-        let slots = violation.list == "slots" ? slots : nil
+        let slots = violation.list == .slots ? slots : nil
         let given = violation.index.flatMap { slots?[$0] }
         self.init(
             kind, slot: given?.slot, otherSlot: violation.otherIndex.flatMap { slots?[$0].slot },

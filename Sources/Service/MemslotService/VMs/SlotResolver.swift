@@ -45,7 +45,7 @@ struct SlotResolver {
                 userspaceAddress: 0)
             let detail = "private memory is in address space 0 alone, not in \(range.addressSpace)"
             fault(.badAddressSpace, slot, index, "addressSpace", detail)
-            faults[faults.count - 1].list = "attributes"
+            faults[faults.count - 1].list = .attributes
         }
     }
 

@@ -126,7 +126,7 @@ struct AttributeTests {
             try client.result(
                 "fault.inject", #"{"vm":"a","operation":\#(operation),"errno":"ENOMEM"}"#)
         }
-        try inject(2)
+        try inject(1)
         let undone = try submit(client, other, page(0, at: "0x0"))
         #expect(undone.kind == "rolled-back" && undone.path == "attributes")
         #expect(undone.error?["data"]?["operation"] == nil)
@@ -135,10 +135,12 @@ struct AttributeTests {
         #expect(before.contains(#""attributes":[\#(Self.first)]"#))
         try inject(2)
         try inject(3)
-        #expect(try submit(client, other, page(0, at: "0x0")).kind == "vm-failed")
+        let undo = try submit(client, other, page(0, at: "0x0"))
+        #expect(undo.kind == "vm-failed" && undo.path == "attributes")
+        #expect(undo.line.contains("shared 0x1000-0x2fff"))
         let failed = try client.result("memslots.get", #"{"vm":"a"}"#)
-        #expect(failed["installed"]?.bool == true && failed["attributes"] == nil)
-        #expect(try client.eventLines().last?.contains("attributes") == false)
+        #expect(failed["installed"]?.bool == true && failed["attributes"]?.list.count == 2)
+        #expect(try client.eventLines().last?.contains("0x9000") == true)
         for generation in [0, 1] {
             let former = try client.result(
                 "memslots.get", #"{"vm":"a","generation":\#(generation)}"#)
