@@ -12,12 +12,12 @@ struct SweepCommand: ParsableCommand {
         commandName: "sweep", abstract: "Inject every fault into every submit of scenarios.",
         discussion: """
             Fails each operation of each submit with each errno that a kernel may return, once and \
-            from then on; also the operations of the undo and of the recovery, the reads of dirty \
-            logs, hooks, and vCPUs and readers that do not leave. After each fault, the installed \
-            slots, the generation, the dirty pages, the calls of hooks, the readers' array and the \
-            picked ids must be as before, or the VM must be failed and recover. A vhost-user back end \
-            refuses, dies or lies at each message, or is late at the first: then the outcome is the \
-            old array or the new one.
+            from then on; also the operations of the undo and of the recovery, changes of memory \
+            attributes, which every third submit gets, the reads of dirty logs, hooks, and vCPUs and \
+            readers that do not leave. After each fault, the installed slots, the generation, the \
+            dirty pages, the calls of hooks, the readers' array and the picked ids must be as before, \
+            or the VM must be failed and recover. A vhost-user back end refuses, dies or lies at each \
+            message, or is late at the first: then the outcome is the old array or the new one.
 
             With --backend kvm no guest runs: each point has its own KVM VM, whose logs begin full.
 

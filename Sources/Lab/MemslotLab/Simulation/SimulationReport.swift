@@ -7,6 +7,8 @@ package struct SimulationReport: Hashable, Sendable {
         package var failures = 0, recoveries = 0, timeouts = 0
         /// Compare-and-swaps that found another generation.
         package var conflicts = 0
+        /// Guest ranges that became private or shared with a commit.
+        package var attributes = 0
         package var entries = 0, writes = 0
         /// Reads of the table, each compared with the committed arrays.
         package var reads = 0
@@ -57,8 +59,8 @@ extension SimulationReport.Counts {
         ("steps", \.steps), ("submits", \.submits), ("commits", \.commits),
         ("unchanged", \.unchanged), ("roll-backs", \.rollbacks), ("failures", \.failures),
         ("recoveries", \.recoveries), ("vetoes", \.vetoes), ("timeouts", \.timeouts),
-        ("conflicts", \.conflicts), ("invalid", \.invalid), ("guest entries", \.entries),
-        ("guest writes", \.writes), ("reads", \.reads),
+        ("conflicts", \.conflicts), ("invalid", \.invalid), ("attribute changes", \.attributes),
+        ("guest entries", \.entries), ("guest writes", \.writes), ("reads", \.reads),
         ("retirements", \.retirements), ("dirty-log reads", \.dirtyReads),
         ("events", \.events), ("events dropped", \.droppedEvents),
         ("refusals", \.refusals), ("back ends replaced", \.reconnections),

@@ -69,6 +69,7 @@ private final class DefectiveVM: SweptVM, MemslotBackend {
 
     func makeGuestMemfd(_ size: UInt64) throws(Errno) -> Int32 { try vm.makeGuestMemfd(size) }
     func holdsExactly(_ slots: [Memslot]) -> Bool { vm.holdsExactly(slots) }
+    var privateRanges: [GuestRange] { vm.privateRanges }
     func write(_ pages: [UInt64], of slot: Memslot) { vm.write(pages, of: slot) }
 
     func apply(_ call: SlotCall) throws(Errno) {

@@ -23,6 +23,7 @@ struct BrokenPartTests {
             (.skipsDeletions, [.installedIsActive, .planIsLegal, .readerSeesWhole]),
             (.skipsReflags, [.installedIsActive, .planIsLegal, .readerSeesWhole]),
             (.misplacesMoves, [.installedIsActive, .planIsLegal, .readerSeesWhole]),
+            (.skipsSharing, [.installedIsActive, .guestSeesWhole, .readerSeesWhole]),
         ] as [(BrokenBackend.Fault, Set<Breach.Invariant>)])
     func backend(fault: BrokenBackend.Fault, invariants: Set<Breach.Invariant>) throws {
         var wiring = Wiring()

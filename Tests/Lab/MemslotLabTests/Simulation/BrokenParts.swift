@@ -3,7 +3,7 @@ import MemslotSimulator
 import Memslots
 
 /// A backend with one fault.
-final class BrokenBackend: MemslotBackend {
+final class BrokenBackend: MemoryAttributeBackend {
     enum Fault {
         /// Dirty logs are empty.
         case losesDirtyBits
@@ -15,6 +15,8 @@ final class BrokenBackend: MemslotBackend {
         case skipsReflags
         /// Slots are moved to a wrong address.
         case misplacesMoves
+        /// Guest ranges never become shared.
+        case skipsSharing
     }
 
     let capabilities: Capabilities
@@ -35,6 +37,11 @@ final class BrokenBackend: MemslotBackend {
             try simulator.apply(.move(from: from, to: to))
         default: try simulator.apply(call)
         }
+    }
+
+    func setMemoryAttributes(of range: GuestRange, isPrivate: Bool) throws(Errno) {
+        if fault == .skipsSharing && !isPrivate { return }
+        try simulator.setMemoryAttributes(of: range, isPrivate: isPrivate)
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {

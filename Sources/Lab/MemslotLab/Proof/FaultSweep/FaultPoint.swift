@@ -16,6 +16,8 @@ package enum FaultPoint: Hashable, Sendable {
     case callThenReading(Int, Errno)
     /// An operation fails, then one of the undo; the recovery fails at each of its operations.
     case undo(Int, Errno, undo: Int, Errno)
+    /// A change of attributes fails, and then perhaps a call of the undo.
+    case attribute(Int, Errno, undo: Int?)
     case backEnd(BackEndFault, message: Int, rollsBack: Bool)
 
     package enum Kind: String, CaseIterable, Sendable {
@@ -32,6 +34,7 @@ package enum FaultPoint: Hashable, Sendable {
         case callHeldAgain = "operation beside a hold, vCPU that does not leave for the undo"
         case callThenReading = "operation, then dirty logs in the undo"
         case undo = "operation, then an operation of the undo"
+        case attribute = "memory attribute, and a call of the undo"
         case recovery = "operation of the recovery"
         case backEnd = "vhost-user back end, at a message"
     }
@@ -49,6 +52,7 @@ package enum FaultPoint: Hashable, Sendable {
         case .callHeldAgain: .callHeldAgain
         case .callThenReading: .callThenReading
         case .undo: .undo
+        case .attribute: .attribute
         case .backEnd: .backEnd
         }
     }
@@ -71,6 +75,9 @@ enum KernelErrnos {
         case .delete, .reflag: return always
         }
     }
+
+    /// The errnos of `KVM_SET_MEMORY_ATTRIBUTES`, whose storage is reserved first.
+    static let ofAttribute: [Errno] = [.ioError, .badAddress, .invalidArgument, .outOfMemory]
 
     /// The errnos of `KVM_GET_DIRTY_LOG`: `EIO` as for every call, `ENXIO` if a ring is in use,
     /// `EINVAL` for the id, `ENOENT` without a bitmap, `EFAULT` for the copy.
@@ -119,6 +126,12 @@ struct PointList {
         for index in run.calls.indices {
             addFaults(of: index)
             addSecondFaults(after: index)
+        }
+        for index in run.receipt.attributes.indices {
+            for errno in KernelErrnos.ofAttribute {
+                points.append(.attribute(index, errno, undo: nil))
+                points += (0...index).map { .attribute(index, errno, undo: $0) }
+            }
         }
         points.append(.nothing)
     }

@@ -3,12 +3,13 @@ import Memslots
 /// Fails by a script, and else forwards. Checks that operations that need quiescence are applied
 /// only while vCPUs are held, and replaces the scene's guest_memfds by those of the VM.
 // Sendable: one thread submits at a time, and reads the state between submits.
-final class FaultyBackend: MemslotBackend, @unchecked Sendable {
+final class FaultyBackend: MemoryAttributeBackend, @unchecked Sendable {
     private let backend: any MemslotBackend
     private let hold: ScriptedHold
     private let descriptors: [Int32: Int32]
     private var script = FaultScript()
-    /// Operations and reads of dirty logs since the transaction began, failed ones included.
+    /// Operations, with changes of attributes, and reads of dirty logs since the transaction began,
+    /// failed ones included.
     private(set) var calls = 0, reads = 0
     /// Whether the guest could run, for each operation since the script was armed.
     private(set) var beside: [Bool] = []
@@ -34,6 +35,15 @@ final class FaultyBackend: MemslotBackend, @unchecked Sendable {
         if call.needsQuiescence && hold.guestMayRun { unheldCalls.append(call) }
         if let errno = script.calls.errno(of: calls) { throw errno }
         try backend.apply(call.renaming(descriptors))
+    }
+
+    func setMemoryAttributes(of range: GuestRange, isPrivate: Bool) throws(Errno) {
+        defer { calls += 1 }
+        if let errno = script.calls.errno(of: calls) { throw errno }
+        // Beside a guest it has no effect, which is found.
+        if hold.guestMayRun { return }
+        try (backend as? any MemoryAttributeBackend)?
+            .setMemoryAttributes(of: range, isPrivate: isPrivate)
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {

@@ -53,7 +53,7 @@ extension PointVisit {
         if snapshot.generation != Generation(0) {
             findings.append("generation \(snapshot.generation)")
         }
-        if snapshot.array.slots != world.scene.before {
+        if snapshot.array.slots != world.scene.before || !snapshot.privateRanges.isEmpty {
             findings.append("readers see another array")
         }
     }
@@ -113,12 +113,16 @@ extension PointVisit {
         if receipt.operations != run.receipt.operations || receipt.slots != run.receipt.slots {
             findings.append("other operations or ids than in a fresh world")
         }
-        if !world.holdsExactly(wanted) { findings.append("other slots installed than wanted") }
+        if !world.holdsExactly(wanted, world.privateRanges) {
+            findings.append("other slots installed than wanted")
+        }
         let snapshot = world.table.snapshot()
         if snapshot.generation != Generation(1) || receipt.generation != Generation(1) {
             findings.append("generation \(snapshot.generation)")
         }
-        if snapshot.array.slots != wanted { findings.append("readers see another array") }
+        if snapshot.array.slots != wanted || snapshot.privateRanges != world.privateRanges {
+            findings.append("readers see another array")
+        }
         checkEvents(["committed 1 after 0"])
         if world.table.history().map(\.generation) != [Generation(1)] {
             findings.append("the history is not that of one commit")

@@ -4,7 +4,8 @@ extension PointVisit {
     /// Submits, expects a failure after `undone` undone operations, and recovers the VM.
     /// `stillBroken`: all operations keep failing, so that a recovery must fail too.
     mutating func expectFailure(
-        _ errno: Errno, _ index: Int, undone: Int, _ undoErrno: Errno, stillBroken: Bool
+        _ errno: Errno, _ index: Int?, undone: Int, _ undoErrno: Errno, stillBroken: Bool,
+        attributes: ArraySlice<MemoryAttributeChange> = []
     ) {
         let result = world.submit()
         guard case .failure(.failed(let failure)) = result else {
@@ -12,7 +13,8 @@ extension PointVisit {
             return
         }
         if failure.errno != errno || failure.operation != index || failure.undoErrno != undoErrno
-            || failure.installed != installed(after: index, undone: undone)
+            || failure.installed != installed(after: index ?? run.calls.count, undone: undone)
+            || failure.attributes != Array(attributes)
         {
             findings.append("failed, but reported as \(failure)")
         }
@@ -32,7 +34,7 @@ extension PointVisit {
     /// Checks that a failed table refuses everything and keeps its slots.
     private mutating func checkFailed(_ failure: TableFailure) {
         if world.table.failure != failure { findings.append("the failure is not kept") }
-        if !world.holdsExactly(failure.installed) {
+        if !world.holdsExactly(failure.installed, failure.attributes.map(\.range)) {
             findings.append("other slots installed than reported")
         }
         if !world.hold.isHeld { findings.append("vCPUs run on a failed VM") }
@@ -53,8 +55,8 @@ extension PointVisit {
         // In a long recovery the first operations suffice.
         for call in 0..<(run.calls.count > 100 ? 2 : 32) {
             let next = Self.plan(from: failure.installed, to: world.scene.before)
-            guard call < next.count else { return }
-            let errnos = KernelErrnos.of(next[call])
+            guard call < next.count + min(failure.attributes.count, 1) else { return }
+            let errnos = call < next.count ? KernelErrnos.of(next[call]) : KernelErrnos.ofAttribute
             let errno = errnos[call % errnos.count]
             failRecovery(FaultScript(calls: .init(call, errno)), errno, from: failure)
             guard let left = world.table.failure else { return }

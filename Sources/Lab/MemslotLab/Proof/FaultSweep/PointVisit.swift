@@ -158,6 +158,15 @@ struct PointVisit {
                 return expectFailure(errno, index, undone: done, .badAddress, stillBroken: false)
             }
             expectRollback(errno, index, dirt: .atLeast)
+        case .attribute(let index, let errno, let undo):
+            let (number, changes) = (run.calls.count + index, run.receipt.attributes)
+            var script = FaultScript(calls: .init(number, errno))
+            if let undo { script.calls.single[number + 1 + undo] = .ioError }
+            world.begin(script)
+            guard let undo else { return expectRollback(errno, nil, changes[index]) }
+            expectFailure(
+                errno, nil, undone: max(undo - index, 0), .ioError, stillBroken: false,
+                attributes: changes.prefix(max(index - undo, 0)))
         case .undo(let index, let errno, let undo, let second):
             var script = FaultScript(calls: .init(index, errno))
             script.calls.single[index + 1 + undo] = second
@@ -176,12 +185,13 @@ struct PointVisit {
     }
 
     private mutating func expectRollback(
-        _ errno: Errno, _ index: Int?, dirt: DirtyLogCheck = .exactly
+        _ errno: Errno, _ index: Int?, _ attribute: MemoryAttributeChange? = nil,
+        dirt: DirtyLogCheck = .exactly
     ) {
         let result = world.submit()
         if case .failure(.rolledBack(let rollback)) = result {
             if rollback.errno != errno || rollback.operation != index
-                || rollback.call != index.map({ run.calls[$0] })
+                || rollback.call != index.map({ run.calls[$0] }) || rollback.attribute != attribute
             {
                 findings.append("rolled back, but reported as \(rollback)")
             }

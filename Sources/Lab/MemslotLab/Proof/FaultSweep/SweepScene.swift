@@ -12,6 +12,8 @@ package struct SweepScene: Sendable {
     package var wanted: [Memslot]
     /// When vCPUs are held.
     package var quiesce: SubmitOptions.Quiesce
+    /// Whether ranges become private too. Then the changes follow all operations.
+    package var hasAttributes = false
     package var capabilities: Capabilities
 
     /// The slots' guest_memfds with their required sizes.
@@ -60,10 +62,12 @@ package struct FixtureScenes {
             withoutScene += 1
             return nil
         }
-        return SweepScene(
+        var scene = SweepScene(
             origin: "\(name):\(step.line)", before: submit.table.snapshot().array.slots,
             wanted: submit.slots, quiesce: submit.quiesce,
             capabilities: submit.simulator.capabilities)
+        scene.hasAttributes = submits % 3 == 2
+        return scene
     }
 }
 

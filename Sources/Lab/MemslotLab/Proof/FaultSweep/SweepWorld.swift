@@ -59,9 +59,24 @@ final class SweepWorld {
 
     deinit { hookLog.table = nil }
 
-    /// Whether exactly `slots` are installed, according to the VM itself.
-    func holdsExactly(_ slots: [Memslot]) -> Bool {
-        vm.holdsExactly(slots.map { $0.renaming(descriptors) })
+    /// Whether exactly `slots` and private `ranges` are installed, according to the VM itself.
+    func holdsExactly(_ slots: [Memslot], _ ranges: [GuestRange] = []) -> Bool {
+        vm.holdsExactly(slots.map { $0.renaming(descriptors) }) && vm.privateRanges == ranges
+    }
+
+    /// The private ranges to submit. With continuity, operations would follow the changes.
+    var privateRanges: [GuestRange] {
+        guard scene.hasAttributes, scene.quiesce != .continuity,
+            vm.backend is any MemoryAttributeBackend, table.capabilities.memoryAttributes
+        else { return [] }
+        let page = vm.backend.capabilities.pageSize
+        return [0, 2, 4].map { GuestRange(address: .init($0 * page.rawValue), size: page) }
+    }
+
+    private var options: SubmitOptions {
+        var options = SubmitOptions(quiesce: scene.quiesce)
+        options.privateRanges = privateRanges
+        return options
     }
 
     /// The log that each logging slot must have.
@@ -73,18 +88,18 @@ final class SweepWorld {
     func submit(
         expecting generation: Generation? = nil, deadline: Int = 60_000
     ) -> Result<Receipt, SubmitError> {
-        Result { () throws(SubmitError) in
-            try table.submit(
-                scene.wanted,
-                options: SubmitOptions(
-                    expectedGeneration: generation, quiesce: scene.quiesce,
-                    quiesceDeadline: .milliseconds(deadline)))
+        var options = options
+        (options.expectedGeneration, options.quiesceDeadline) = (
+            generation, .milliseconds(deadline)
+        )
+        return Result { () throws(SubmitError) in
+            try table.submit(scene.wanted, options: options)
         }
     }
 
     /// Plans the scene's array. Its ids show whether a failed submit kept any.
     func plan() -> Receipt? {
-        try? table.plan(scene.wanted, options: SubmitOptions(quiesce: scene.quiesce))
+        try? table.plan(scene.wanted, options: options)
     }
 
     /// Arms a script and empties all logs.

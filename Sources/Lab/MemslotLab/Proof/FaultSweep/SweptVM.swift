@@ -24,6 +24,9 @@ package protocol SweptVM: AnyObject {
     /// Whether exactly `slots` are installed, according to the VM itself.
     func holdsExactly(_ slots: [Memslot]) -> Bool
 
+    /// The ranges that are private, according to the VM itself.
+    var privateRanges: [GuestRange] { get }
+
     /// Writes to pages of an installed slot like a guest.
     func write(_ pages: [UInt64], of slot: Memslot)
 }
@@ -112,6 +115,7 @@ private final class SweptKVM: SweptVM {
     deinit { for file in files { close(file) } }
     var backend: any MemslotBackend { kvm }
     var hasGuestWrites: Bool { false }
+    var privateRanges: [GuestRange] { [] }
 
     func makeGuestMemfd(_ size: UInt64) throws(Errno) -> Int32 {
         do throws(KVMError) {

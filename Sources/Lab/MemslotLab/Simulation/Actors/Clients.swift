@@ -26,7 +26,10 @@ final class WireClient: SimulatedActor {
         }
         world.counts.reads += 1
         world.check(
-            array.isInstalled || world.arrays[array.generation] == array.slots, .readerSeesWhole,
+            array.isInstalled
+                || world.arrays[array.generation] == array.slots
+                    && world.privateRanges[array.generation] == array.privateRanges,
+            .readerSeesWhole,
             "memslots.get returns \(array.slots) at \(array.generation)")
         return (array.generation, array.slots)
     }

@@ -1,3 +1,4 @@
+import MemslotSimulator
 import MemslotTestKit
 import Memslots
 
@@ -41,7 +42,8 @@ extension World {
             return
         }
         check(
-            installed == snapshot.array.slots, .readerSeesWhole,
+            installed == snapshot.array.slots && simulator.privateRanges == snapshot.privateRanges,
+            .readerSeesWhole,
             "a reader has generation \(snapshot.generation), installed are \(installed)")
     }
 
@@ -51,11 +53,14 @@ extension World {
         lastStay = scheduler.time
         let slots = snapshot.array.slots
         // A reader may see a commit before observers are notified of it.
+        let ranges = snapshot.privateRanges
         let committed = arrays[snapshot.generation]
         let isNext = snapshot.generation == generation.next && transaction.isSwitched
         check(
-            committed.map { $0 == slots } ?? (isNext && installed == slots), .readerSeesWhole,
-            "a reader sees \(slots) as generation \(snapshot.generation)")
+            committed.map { $0 == slots && privateRanges[snapshot.generation] == ranges }
+                ?? (isNext && installed == slots && simulator.privateRanges == ranges),
+            .readerSeesWhole,
+            "a reader sees \(slots), private \(ranges), as generation \(snapshot.generation)")
         for slot in slots {
             check(
                 snapshot.array[slot.assignedKey] == slot

@@ -28,6 +28,7 @@ enum SubmitOutcome: Hashable {
 
 struct Submission {
     var slots: [Memslot]
+    var privateRanges: [GuestRange]?
     var isBroken = false
     var expected: Generation?
     var quiesce = SubmitOptions.Quiesce.auto
@@ -40,6 +41,10 @@ struct Submission {
     ) {
         let arrays = RandomArrays(spaces: world.shape.spaces)
         slots = arrays.near(array, &random)
+        if world.table.capabilities.memoryAttributes, random.once(in: 3) {
+            privateRanges = arrays.privateRanges(&random)
+            if random.once(in: 2) { slots = array }
+        }
         if world.has(.invalid), random.once(in: 25) {
             slots = arrays.broken(array, &random)
             isBroken = true
@@ -50,9 +55,11 @@ struct Submission {
     }
 
     var options: SubmitOptions {
-        SubmitOptions(
+        var options = SubmitOptions(
             expectedGeneration: expected, quiesce: quiesce,
             quiesceDeadline: .milliseconds(deadline))
+        options.privateRanges = privateRanges
+        return options
     }
 }
 
@@ -73,6 +80,7 @@ extension World {
         switch outcome {
         case .committed(let generation):
             counts.commits += 1
+            counts.attributes += transaction.attributes.count
             expectEvent(.committed, generation)
             check(
                 submission.expected.map { $0.next == generation } ?? true, .oneAnswer,

@@ -41,7 +41,7 @@ final class Subscriber: SimulatedActor, @unchecked Sendable {
         let isExpected =
             array.isInstalled
             ? world.table.failure?.installed == array.slots || world.scheduler.transactions > 0
-            : array.slots == world.active
+            : array.slots == world.active && array.privateRanges == world.activePrivateRanges
         world.check(
             array.generation == world.generation && isExpected, .eventsInOrder,
             "\(name): the snapshot is of \(array.generation), the table at \(world.generation)")

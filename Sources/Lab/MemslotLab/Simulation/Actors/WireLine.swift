@@ -33,14 +33,19 @@ struct WireArray {
     /// Whether the slots are those of a failed table.
     let isInstalled: Bool
     let slots: [Memslot]
+    let privateRanges: [GuestRange]
 
     init?(_ value: JSONValue) {
-        guard let generation = value["generation"]?.uint64, let list = value["slots"],
-            let file = try? ArrayFile(Array(list.rawBytes))
+        guard let generation = value["generation"]?.uint64, value["slots"] != nil,
+            let file = try? ArrayFile(Array(value.rawBytes))
         else { return nil }
         self.generation = Generation(generation)
         isInstalled = value["installed"]?.bool == true
         slots = file.slots.map(Self.slot).sorted { $0.assignedKey < $1.assignedKey }
+        privateRanges = (file.attributes.map { Array($0.elements) } ?? []).compactMap {
+            let range = try? ParameterReader.read($0, line: 1, as: PrivateRangeParameters.self)
+            return range.map { GuestRange(address: $0.guestPhysicalAddress, size: $0.size) }
+        }
     }
 
     private static func slot(_ slot: SlotParameters) -> Memslot {
@@ -59,6 +64,12 @@ struct WireArray {
             "\"quiesceDeadlineMs\":\(submission.deadline)",
             "\"slots\":[\(submission.slots.map(text).joined(separator: ","))]",
         ]
+        if let ranges = submission.privateRanges {
+            let list = ranges.map {
+                "{\"guestPhysicalAddress\":\"\($0.address)\",\"size\":\"\($0.size)\"}"
+            }
+            members.append("\"attributes\":[\(list.joined(separator: ","))]")
+        }
         if let expected = submission.expected {
             members.append("\"expectedGeneration\":\(expected)")
         }

@@ -1,3 +1,4 @@
+import MemslotSimulator
 import Memslots
 
 package struct Breach: Hashable, Sendable {
@@ -6,12 +7,14 @@ package struct Breach: Hashable, Sendable {
         case readerSeesWhole = "reader-sees-whole"
         /// No registered reader uses an array that is reported as retired.
         case retiredIsLeft = "retired-is-left"
-        /// While a vCPU is in the guest, every slot of the active array is installed.
+        /// While a vCPU is in the guest, every slot of the active array is installed, and exactly its
+        /// private ranges are private.
         case guestSeesWhole = "guest-sees-whole"
         /// No vCPU is in the guest during operations that need quiescence, nor while a failed table
         /// holds vCPUs.
         case vcpusHeld = "vcpus-held"
-        /// Between transactions, the installed slots are those of the active array or of the failure.
+        /// Between transactions, the installed slots and private ranges are those of the active array
+        /// or of the failure.
         case installedIsActive = "installed-is-active"
         /// The kernel accepts every planned operation.
         case planIsLegal = "plan-is-legal"
@@ -54,6 +57,7 @@ extension World {
                 installed == failure?.installed ?? active, .installedIsActive,
                 "between transactions, installed are \(installed), not "
                     + "\(failure?.installed ?? active)")
+            checkPrivateRanges(failure)
         }
         guard guests > 0 else { return }
         if failure == nil {
@@ -67,6 +71,12 @@ extension World {
 
     /// Checks that a running guest has each slot of the active array, and that it logs if it must.
     private func checkGuestView() {
+        // Behind the hold for continuity, and once the table has swapped, the guest has the new ones.
+        let mayBeNew = transaction.isSwitched || transaction.continuity != nil
+        let allowed = [activePrivateRanges] + (mayBeNew ? [transaction.privateRanges] : [])
+        check(
+            allowed.contains(simulator.privateRanges), .guestSeesWhole,
+            "private are \(simulator.privateRanges) with a vCPU in the guest, not \(allowed)")
         // Hooks commit after all operations: the guest has the new array by then.
         guard !transaction.isSwitched || scheduler.transactions == 0 else { return }
         if scheduler.transactions > 0, let wanted = transaction.continuity {
@@ -147,5 +157,17 @@ extension World {
         check(
             installed == active, .installedIsActive,
             "the array is \(active), installed are \(installed)")
+        checkPrivateRanges(nil)
+    }
+
+    /// Checks that the private ranges are those of the active array, or as `failure` describes them.
+    func checkPrivateRanges(_ failure: TableFailure?) {
+        // A failed recovery reports the changes that it began with.
+        if failure != nil && transaction.isRecovery { return }
+        var wanted = GuestRangeSet(activePrivateRanges)
+        wanted.apply(failure?.attributes ?? [])
+        check(
+            simulator.privateRanges == wanted.ranges, .installedIsActive,
+            "private are \(simulator.privateRanges), not \(wanted.ranges)")
     }
 }

@@ -98,6 +98,10 @@ extension World {
             generation = receipt.generation
             active = array.slots
             arrays[generation] = active
+            privateRanges[generation] = transaction.privateRanges
+            check(
+                receipt.attributes == transaction.attributes, .oneAnswer,
+                "the receipt lists \(receipt.attributes), not \(transaction.attributes)")
             if let fault = dirty.committed(receipt, active) { report(.dirtyBitsKept, fault) }
             checkInstalled()
             checkRetired(before: generation, but: receipt.readers)
@@ -117,6 +121,7 @@ extension World {
             check(
                 failure.installed == installed, .installedIsActive,
                 "the failure lists \(failure.installed), installed are \(installed)")
+            checkPrivateRanges(failure)
             isReleased = false
             if transaction.isRecovery {
                 dirty.recovered(to: active, isComplete: false)

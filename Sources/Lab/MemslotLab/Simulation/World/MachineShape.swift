@@ -89,6 +89,15 @@ struct RandomArrays {
         return array + [slot]
     }
 
+    /// Draws private ranges, some of which touch each other.
+    func privateRanges(_ random: inout SeededRandom) -> [GuestRange] {
+        let scarcity = random.draw(2...12)
+        return (0..<MachineShape.universe).filter { _ in random.once(in: scarcity) }.reversed().map
+        {
+            GuestRange(address: GuestPhysicalAddress(UInt64($0) * 4096), size: .pages(1))
+        }
+    }
+
     private func add(_ slot: Memslot, to slots: inout [Memslot]) {
         if !slots.contains(where: { $0.overlaps(slot) }) { slots.append(slot) }
     }

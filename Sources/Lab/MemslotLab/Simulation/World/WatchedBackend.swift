@@ -3,7 +3,7 @@ import Memslots
 
 /// Between table and simulator: others may run, operations fail, installed slots are recorded.
 // Sendable: only the thread with the baton uses it.
-final class WatchedBackend: MemslotBackend, @unchecked Sendable {
+final class WatchedBackend: MemoryAttributeBackend, @unchecked Sendable {
     let capabilities: Capabilities
     private let simulator: SimulatedBackend
     private let inner: any MemslotBackend
@@ -19,17 +19,7 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
         guard let world else { return try inner.apply(call) }
         world.scheduler.yield()
         world.checkGuests(at: call)
-        if let errno = world.faults.nextCall() {
-            world.record("\(call.name) \(call.key) fails with \(errno)")
-            world.transaction.faults.append(errno)
-            world.transaction.isUndoing = true
-            throw errno
-        }
-        do throws(Errno) { try inner.apply(call) } catch {
-            world.report(.planIsLegal, "\(call) was refused with \(error)")
-            throw error
-        }
-        world.record("\(call.name) \(call.key)")
+        try forward("\(call.name) \(call.key)", world) { () throws(Errno) in try inner.apply(call) }
         world.installed = simulator.installedSlots
         if !world.transaction.isUndoing { world.transaction.calls.append(call) }
         if call.endsLogging, let slot = call.before {
@@ -39,6 +29,40 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
         }
         // A guest that runs beside the plan may observe each operation.
         if !world.transaction.isUndoing { world.scheduler.yield() }
+    }
+
+    func setMemoryAttributes(of range: GuestRange, isPrivate: Bool) throws(Errno) {
+        guard let world else { return }
+        world.scheduler.yield()
+        let change = MemoryAttributeChange(range, isPrivate: isPrivate)
+        world.check(world.guests == 0, .vcpusHeld, "\(change) beside \(world.guests) vCPUs")
+        try forward("\(change)", world) { () throws(Errno) in
+            try (inner as? any MemoryAttributeBackend ?? simulator)
+                .setMemoryAttributes(of: range, isPrivate: isPrivate)
+        }
+        if world.transaction.isUndoing || world.transaction.isRecovery { return }
+        world.transaction.attributes.append(change)
+        // No hook commits if only attributes change.
+        world.transaction.isSwitched =
+            world.transaction.calls.isEmpty
+            && simulator.privateRanges == world.transaction.privateRanges
+    }
+
+    /// Makes a call, unless it is to fail.
+    private func forward(
+        _ name: String, _ world: World, _ call: () throws(Errno) -> Void
+    ) throws(Errno) {
+        if let errno = world.faults.nextCall() {
+            world.record("\(name) fails with \(errno)")
+            world.transaction.faults.append(errno)
+            world.transaction.isUndoing = true
+            throw errno
+        }
+        do throws(Errno) { try call() } catch {
+            world.report(.planIsLegal, "\(name) was refused with \(error)")
+            throw error
+        }
+        world.record(name)
     }
 
     func readDirtyLog(of slot: Memslot, clear: Bool) throws(Errno) -> DirtyBitmap {
@@ -59,12 +83,14 @@ final class WatchedBackend: MemslotBackend, @unchecked Sendable {
         world.faults.beginTransaction()
         for hook in world.hooks { hook.checkIdle() }
         world.transaction = TransactionRecord(
-            timeoutsBefore: world.scheduler.timeouts, isRecovery: world.table.failure != nil)
-        if let submission = world.submissions[world.scheduler.running],
-            submission.quiesce == .continuity, !world.transaction.isRecovery
-        {
-            world.transaction.continuity = submission.slots
-        }
+            timeoutsBefore: world.scheduler.timeouts, isRecovery: world.table.failure != nil,
+            privateRanges: world.activePrivateRanges)
+        guard !world.transaction.isRecovery,
+            let submission = world.submissions[world.scheduler.running]
+        else { return }
+        if submission.quiesce == .continuity { world.transaction.continuity = submission.slots }
+        guard let ranges = submission.privateRanges else { return }
+        world.transaction.privateRanges = GuestRangeSet(ranges).ranges
     }
 
     func collectDirtyPages() { inner.collectDirtyPages() }
@@ -113,16 +139,20 @@ struct TransactionRecord {
     /// The number of timed-out waits when it began.
     var timeoutsBefore = 0
     var isRecovery = false
+    /// The private ranges that it shall lead to, ascending and merged.
+    var privateRanges: [GuestRange] = []
     /// The submitted array, if only continuity is promised.
     var continuity: [Memslot]?
     /// The operations that were applied, without those of the undo.
     var calls: [SlotCall] = []
+    /// The changes of attributes that were applied, without those of the undo or a recovery.
+    var attributes: [MemoryAttributeChange] = []
     /// The errnos of injected faults, in order.
     var faults: [Errno] = []
     /// Whether an operation failed, so that the undo runs.
     var isUndoing = false
     var vetoes = 0
-    /// Whether all operations are applied. The first `commit` of a hook sets it.
+    /// Whether all operations are applied. The first `commit` of a hook sets it, or the last attribute.
     var isSwitched = false
     var ranBesideGuest = false
     /// The slot that was deleted beside the guest, as the only operation.

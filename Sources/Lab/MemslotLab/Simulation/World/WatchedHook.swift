@@ -66,7 +66,8 @@ final class WatchedHook: MemslotHook, @unchecked Sendable {
 
     func checkFinished() {
         world.check(
-            calls.allSatisfy { $0.phase == .finished } && !calls.isEmpty, .hooksPaired,
+            calls.allSatisfy { $0.phase == .finished }
+                && calls.isEmpty == world.transaction.calls.isEmpty, .hooksPaired,
             "\(name): committed, but \(calls)")
         calls = []
     }

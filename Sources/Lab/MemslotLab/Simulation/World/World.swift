@@ -28,6 +28,8 @@ final class World: @unchecked Sendable {
     var active: [Memslot] = []
     var generation = Generation(0)
     var arrays: [Generation: [Memslot]] = [Generation(0): []]
+    /// The private ranges of each generation, ascending and merged.
+    var privateRanges: [Generation: [GuestRange]] = [Generation(0): []]
     var transaction = TransactionRecord()
     /// What each actor submitted last.
     var submissions: [String: Submission] = [:]
@@ -109,6 +111,7 @@ final class World: @unchecked Sendable {
         _ = try? service.unregister(Self.vm)
     }
 
+    var activePrivateRanges: [GuestRange] { privateRanges[generation] ?? [] }
     var isOver: Bool { breach != nil || scheduler.steps >= options.steps }
     func has(_ disturbance: Disturbance) -> Bool { !options.without.contains(disturbance) }
     func random(_ name: String) -> SeededRandom { SeededRandom(seed: options.seed, name) }
