@@ -55,7 +55,7 @@ extension PointVisit {
         // In a long recovery the first operations suffice.
         for call in 0..<(run.calls.count > 100 ? 2 : 32) {
             let next = Self.plan(from: failure.installed, to: world.scene.before)
-            guard call < next.count + min(failure.attributes.count, 1) else { return }
+            guard call < next.count + failure.attributes.count else { return }
             let errnos = call < next.count ? KernelErrnos.of(next[call]) : KernelErrnos.ofAttribute
             let errno = errnos[call % errnos.count]
             failRecovery(FaultScript(calls: .init(call, errno)), errno, from: failure)
@@ -80,7 +80,7 @@ extension PointVisit {
                 return
             }
             wanted.undoErrno = errno
-            wanted.installed = still.installed
+            (wanted.installed, wanted.attributes) = (still.installed, still.attributes)
             if still != wanted { findings.append("a failed recovery reports \(still)") }
             checkFailed(still)
             checkReaders()

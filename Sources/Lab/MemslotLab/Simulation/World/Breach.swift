@@ -162,8 +162,6 @@ extension World {
 
     /// Checks that the private ranges are those of the active array, or as `failure` describes them.
     func checkPrivateRanges(_ failure: TableFailure?) {
-        // A failed recovery reports the changes that it began with.
-        if failure != nil && transaction.isRecovery { return }
         var wanted = GuestRangeSet(activePrivateRanges)
         wanted.apply(failure?.attributes ?? [])
         check(
