@@ -49,8 +49,7 @@ enum GrowthBenchmarks {
     /// to one VM with that of threads that hand each transaction on.
     private static func compareAndSwap(_ effort: Effort) throws -> [BenchmarkRow] {
         let arrays = BenchmarkArray.alternating(64)
-        let commits = effort(3_200, quick: 640)
-        func contestant(_ name: String, handsOn: Bool) throws -> Contestant {
+        func contestant(_ name: String, handsOn: Bool, _ commits: Int) throws -> Contestant {
             let table = try LookupBenchmarks.opened(arrays[0])
             if handsOn { table.keepSubmitsOnTheirThreads() }
             return Contestant(name) {
@@ -68,8 +67,9 @@ enum GrowthBenchmarks {
         }
         let (combined, handed) = ("compare-and-swap, 64 threads", "each on its own thread")
         let contest = try Contest(
-            rounds: effort(9, quick: 3), contestant(combined, handsOn: false),
-            contestant(handed, handsOn: true))
+            rounds: effort(9, quick: 3),
+            contestant(combined, handsOn: false, effort(3_200, quick: 640)),
+            contestant(handed, handsOn: true, 64))
         return [
             contest.row(
                 combined, as: "commits to one VM by \(combined)", against: handed, in: .perSecond)

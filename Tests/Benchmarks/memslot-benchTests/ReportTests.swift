@@ -87,6 +87,10 @@ struct ReportTests {
         let twice = ReportMarkdown(report: other).update(once)
         #expect(twice.contains("| a \\| b, 4,096 slots |"))
         #expect(twice.contains("0 of 0 targets are met."))
+        // A document of an older version lacks a part.
+        let added = ReportMarkdown(report: report).update("A text.\n")
+        #expect(added.hasPrefix("A text.\n"))
+        #expect(added.contains("\n<!-- bench:wire -->\n\n| what |"))
     }
 
     @Test("the plot is XML, and draws a bar for each target")

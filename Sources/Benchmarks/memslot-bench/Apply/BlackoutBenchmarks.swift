@@ -26,7 +26,7 @@
         ) throws -> BenchmarkRow {
             let count = effort(25, quick: 3)
             let contest = try Contest(
-                rounds: effort(41, quick: 5), Contestant(project) { try empty.median(of: count) },
+                rounds: effort(31, quick: 5), Contestant(project) { try empty.median(of: count) },
                 Contestant(spinning) { try c.median(of: count) { try c.blackOut([]).total } })
             return contest.row(project, against: spinning, target: .ratioAtMost(1.5))
         }

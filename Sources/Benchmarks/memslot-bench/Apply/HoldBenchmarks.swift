@@ -59,7 +59,7 @@
                 let samples = effort(3, quick: 1)
                 var turn = 0
                 let contest = try Contest(
-                    rounds: effort(9, quick: 1),
+                    rounds: effort(7, quick: 1),
                     Contestant(title) {
                         try ours.median(of: samples) {
                             turn += 1

@@ -48,9 +48,12 @@ package struct ReportMarkdown {
             + report.sections.map { ($0.part.rawValue, table($0)) }
     }
 
-    /// `document` with the sections of this report; others stay.
+    /// `document` with the sections of this report, at its end those that it lacks; others stay.
     package func update(_ document: String) -> String {
-        sections.reduce(document) { replaceSection($1.name, of: $0, by: $1.text) ?? $0 }
+        sections.reduce(document) { document, section in
+            replaceSection(section.name, of: document, by: section.text)
+                ?? document + "\n<!-- bench:\(section.name) -->\n\n\(section.text)\n\n<!-- /bench -->\n"
+        }
     }
 
     /// The document before anything is measured.
