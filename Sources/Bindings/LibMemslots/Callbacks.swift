@@ -19,11 +19,15 @@ private final class CHook: MemslotHook {
     func prepare(_ change: MemslotChange) throws(HookVeto) {
         guard let prepare = functions.prepare else { return }
         var change = memslots_change(change)
-        var reason = [CChar](repeating: 0, count: 512)
-        if prepare(functions.context, &change, &reason, reason.count) == 0 { return }
-        reason[reason.count - 1] = 0
-        let text = string(reason) ?? ""
-        throw HookVeto(text.isEmpty ? "no reason given" : text)
+        let veto = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 512) {
+            reason -> String? in
+            reason.initialize(repeating: 0)
+            if prepare(functions.context, &change, reason.baseAddress, 512) == 0 { return nil }
+            reason[511] = 0
+            let text = reason.baseAddress.flatMap { string(UnsafePointer($0)) } ?? ""
+            return text.isEmpty ? "no reason given" : text
+        }
+        if let veto { throw HookVeto(veto) }
     }
 
     func commit(_ change: MemslotChange) { call(functions.commit, change) }

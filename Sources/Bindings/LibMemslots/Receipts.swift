@@ -32,7 +32,8 @@ extension memslots_receipt {
         (added, removed) = (count(receipt.diff.added), count(receipt.diff.removed))
         (moved, reflagged) = (count(receipt.diff.moved), count(receipt.diff.reflagged))
         operations = count(receipt.operations)
-        unmapped_dirty_runs = count(receipt.unmappedDirtyPages.flatMap(\.runs))
+        unmapped_dirty_runs = UInt32(
+            clamping: receipt.unmappedDirtyPages.reduce(0) { $0 + $1.runs.count })
         (warnings, readers) = (count(receipt.warnings), count(receipt.readers))
         (quiesced, retired) = (receipt.quiesced, receipt.retired)
         is_optimal = receipt.isOptimal

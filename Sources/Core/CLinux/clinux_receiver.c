@@ -271,7 +271,8 @@ long clinux_receive_peeked(int socket, void *buffer, size_t size) {
 
 int clinux_is_ready(int descriptor, int milliseconds) {
     struct pollfd entry = {.fd = descriptor, .events = POLLIN};
-    return REPEATED(poll(&entry, 1, milliseconds)) > 0;
+    int result = REPEATED(poll(&entry, 1, milliseconds));
+    return result < 0 ? -errno : result;
 }
 
 long clinux_receive_through(int control, void *buffer, size_t size, int *descriptors,
@@ -283,7 +284,7 @@ long clinux_receive_through(int control, void *buffer, size_t size, int *descrip
     *truncated = 0;
     long count = clinux_send(control, &request, sizeof(request), NULL, 0, 0);
     if (count < 0) return count;
-    if (!clinux_is_ready(control, milliseconds)) return -ETIMEDOUT;
+    if (clinux_is_ready(control, milliseconds) <= 0) return -ETIMEDOUT;
     count = clinux_receive(control, &report, sizeof(report), accepted, &number, &lost);
     if (count != sizeof(report)) return count < 0 ? count : -EPIPE;
     // This process had no room for all of them.

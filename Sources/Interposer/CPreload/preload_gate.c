@@ -118,7 +118,7 @@ void preload_end_outside(uint64_t mask) {
     }
 }
 
-// Whether a handler of the VMM's interrupted KVM_RUN. Then the signal is sent for afterwards too.
+// Whether a handler of the VMM's was interrupted before KVM_RUN has returned. Then the signal is sent for afterwards too.
 static int postpone(ucontext_t *context) {
     uintptr_t at = (uintptr_t)PROGRAM_COUNTER(context);
     if (!current || !is_inside(__atomic_load_n(&current->state, __ATOMIC_SEQ_CST))) return 0;

@@ -93,8 +93,14 @@ struct LineSplitter {
     mutating func split(_ chunk: ArraySlice<UInt8>, line: (ArraySlice<UInt8>) -> Void) {
         var rest = chunk
         while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
-            carry(rest[..<end])
+            let head = rest[..<end]
             rest = rest[(end + 1)...]
+            // Most lines are whole, and need no copy.
+            if carried.isEmpty, head.count <= Self.limit {
+                line(head.withoutReturn)
+                continue
+            }
+            carry(head)
             let whole = carried[...]
             (carried, isOverlong) = ([], false)
             line(whole.withoutReturn)

@@ -51,8 +51,9 @@ package struct ReportMarkdown {
     /// `document` with the sections of this report, at its end those that it lacks; others stay.
     package func update(_ document: String) -> String {
         sections.reduce(document) { document, section in
-            replaceSection(section.name, of: document, by: section.text)
-                ?? document + "\n<!-- bench:\(section.name) -->\n\n\(section.text)\n\n<!-- /bench -->\n"
+            let (name, text) = (section.name, section.text)
+            return replaceSection(name, of: document, by: text)
+                ?? document + "\n<!-- bench:\(name) -->\n\n\(text)\n\n<!-- /bench -->\n"
         }
     }
 

@@ -79,17 +79,17 @@ static uint32_t (*const memslots_abi_of_this_program)(void) __attribute__((used)
 enum {
     MEMSLOTS_OK = 0,
     MEMSLOTS_INTERRUPTED = 1,  /* memslots_vcpu_run(): a signal, kick or transaction (EINTR). */
-    MEMSLOTS_NOT_READY = 2,  /* memslots_vcpu_run(): another vCPU must start it (EAGAIN). Run again. */
+    MEMSLOTS_NOT_READY = 2,  /* memslots_vcpu_run(): another vCPU must start it (EAGAIN). */
 
     MEMSLOTS_INVALID_ARRAY = -1,  /* The array is invalid: memslots_error_violations(). */
     MEMSLOTS_CONFLICT = -2,  /* Not the expected generation. Submit against that of the table. */
     MEMSLOTS_REJECTED = -3,  /* A hook vetoed the transaction; the message contains its reason. */
-    MEMSLOTS_QUIESCE_TIMEOUT = -4,  /* Who was inside at the deadline is named by the message. */
+    MEMSLOTS_QUIESCE_TIMEOUT = -4,  /* A vCPU or reader was inside too long: the message has it. */
     MEMSLOTS_ROLLED_BACK = -5,  /* A kernel call failed, and is undone: memslots_error_errno(). */
-    MEMSLOTS_FAILED = -6,  /* vCPUs are held, not undone: memslots_recover(), memslots_failure(). */
+    MEMSLOTS_FAILED = -6,  /* The undo failed too, and vCPUs are held: memslots_recover(). */
     MEMSLOTS_REENTRANT = -7,  /* Inside a callback of the same table; waiting would deadlock. */
     MEMSLOTS_BAD_HANDLE = -8,  /* A handle that is zero, unknown, closed, or of another kind. */
-    MEMSLOTS_BAD_ARGUMENT = -9,  /* A required NULL, a wrong struct_size, a number out of range. */
+    MEMSLOTS_BAD_ARGUMENT = -9,  /* NULL where required, wrong struct_size, number out of range. */
     MEMSLOTS_NO_SUCH_SLOT = -10,  /* The slot does not exist, or it does not log. */
     MEMSLOTS_NOT_MAPPED = -11,  /* An address that no slot maps. */
     MEMSLOTS_TOO_SMALL = -12,  /* The list has more entries than the capacity. */
@@ -98,7 +98,7 @@ enum {
     MEMSLOTS_NOT_INSIDE = -15,  /* The view was left, or its reader was entered twice. */
     MEMSLOTS_TOO_MANY_HANDLES = -16,  /* The process has no free handle (limit: 1,048,575). */
     MEMSLOTS_READ_ONLY = -17,  /* The slot is read-only. */
-    MEMSLOTS_BACK_END = -18  /* A vhost-user back end failed at the step that the message names. */
+    MEMSLOTS_BACK_END = -18  /* A vhost-user back end refused, failed or was lost: the message. */
 };
 
 /* The name of a code, such as "generation-conflict", or "unknown". Valid for ever. */

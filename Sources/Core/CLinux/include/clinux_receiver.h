@@ -38,7 +38,8 @@ long clinux_receive_peeked(int socket, void *buffer, size_t size);
 long clinux_receive_through(int control, void *buffer, size_t size, int *descriptors,
                             int *descriptorCount, int *truncated, int milliseconds);
 
-// poll(2): 1 if a descriptor can be read, its other end has gone or its process has ended by then.
+// poll(2): 1 if a descriptor can be read, its other end has gone or its process has ended by then, 0
+// if not.
 int clinux_is_ready(int descriptor, int milliseconds);
 // pidfd_send_signal(2), SIGKILL.
 int clinux_kill(int process);

@@ -3,7 +3,7 @@ package struct SimulationReport: Hashable, Sendable {
         /// Points at which another thread could run.
         package var steps = 0
         package var submits = 0, commits = 0, unchanged = 0, invalid = 0, vetoes = 0, rollbacks = 0
-        /// Transactions whose undo failed, and of those aborted at the deadline.
+        /// Transactions whose undo failed, their recoveries, and transactions aborted at the deadline.
         package var failures = 0, recoveries = 0, timeouts = 0
         /// Compare-and-swaps that found another generation.
         package var conflicts = 0

@@ -103,7 +103,7 @@ public final class VhostUserObserver: ReportingHook {
     }
 
     /// Starts a ring, whose descriptors are copied, or starts it again with another configuration.
-    /// The back end begins at `base`, which has two halves for a packed ring.
+    /// The back end begins at `base`, which has two halves for a packed ring, by `deadline`.
     public func start(
         _ ring: VhostUserRing, base: UInt32 = 0, by deadline: Deadline
     ) throws(VhostUserError) {
@@ -125,9 +125,9 @@ public final class VhostUserObserver: ReportingHook {
         }
     }
 
-    /// Continues with a new connection to the back end, whose features are set. Rings restart if it
-    /// keeps its requests in flight in a buffer that survives it (`INFLIGHT_SHMFD`); otherwise the
-    /// state is ``VhostUserState/needsReset``.
+    /// Continues with a new connection to the back end, whose features are set, and sends the table.
+    /// Rings restart if it keeps its requests in flight in a buffer that survives it
+    /// (`INFLIGHT_SHMFD`); otherwise the state is ``VhostUserState/needsReset``.
     public func reconnect(
         _ frontEnd: VhostUserFrontEnd, offer: VhostUserOffer, by deadline: Deadline
     ) throws(VhostUserError) {

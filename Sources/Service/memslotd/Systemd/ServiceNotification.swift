@@ -58,7 +58,7 @@ struct ServiceNotification: Sendable {
             throw error
         }
         close(ends[1])
-        guard clinux_is_ready(ends[0], 5_000) == 1 else { throw .timedOut }
+        guard try valueOfCall(clinux_is_ready(ends[0], 5_000)) == 1 else { throw .timedOut }
     }
 }
 

@@ -99,13 +99,14 @@ struct SVGFrame: Equatable {
     var middle: Int { y + height / 2 }
 }
 
+private let entities: [Unicode.Scalar: String] = [
+    "&": "&amp;", "<": "&lt;", ">": "&gt;", "\"": "&quot;", "'": "&#39;", "\n": "\n",
+    "\t": "\t", "\u{fffe}": "\u{fffd}", "\u{ffff}": "\u{fffd}",
+]
+
 /// `text` for XML: entities for the five special characters, U+FFFD for those XML 1.0 forbids.
 func escaped(_ text: String) -> String {
-    let entities: [Unicode.Scalar: String] = [
-        "&": "&amp;", "<": "&lt;", ">": "&gt;", "\"": "&quot;", "'": "&#39;", "\n": "\n",
-        "\t": "\t", "\u{fffe}": "\u{fffd}", "\u{ffff}": "\u{fffd}",
-    ]
-    return text.unicodeScalars.map { scalar in
+    text.unicodeScalars.map { scalar in
         entities[scalar] ?? (scalar < " " ? "\u{fffd}" : String(scalar))
     }.joined()
 }

@@ -10,7 +10,7 @@ package enum FaultPoint: Hashable, Sendable {
     case reading(Int, Errno, persistently: Bool)
     /// An operation fails, once or from then on, the undo included.
     case call(Int, Errno, persistently: Bool)
-    /// An operation fails in a plan beside the guest.
+    /// An operation fails in a plan beside the guest, and a vCPU does not leave for the undo.
     case callUnheld(Int, Errno)
     case callHeldAgain(Int, Errno)
     case callThenReading(Int, Errno)

@@ -55,9 +55,14 @@ struct PeerCredentials {
 
     /// The groups of a peer, at most 65,536; none where the kernel does not report them.
     private static func supplementaryGroups(of socket: Int32) -> Set<UInt32> {
-        let groups = [UInt32](unsafeUninitializedCapacity: 65_536) { room, count in
-            count = max(0, Int(clinux_peer_groups(socket, room.baseAddress, UInt32(room.count))))
+        for room in [64, 65_536] {
+            var result: Int32 = 0
+            let groups = [UInt32](unsafeUninitializedCapacity: room) { room, count in
+                result = Int32(clinux_peer_groups(socket, room.baseAddress, UInt32(room.count)))
+                count = max(0, Int(result))
+            }
+            if result != -ERANGE { return Set(groups) }
         }
-        return Set(groups)
+        return []
     }
 }
