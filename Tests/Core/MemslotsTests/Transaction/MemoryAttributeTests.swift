@@ -320,8 +320,8 @@ struct MemoryAttributeTests {
         let new = [slot(1, at: 0, pages: 1, host: 0x500), slot(2, at: 20)]
         try table.submit(old)
         backend.state.withLock {
-            $0.beforeCall = { _ in
-                let attributes = model.state.withLock { $0.attributeCalls }
+            $0.beforeCall = { [weak model] _ in
+                let attributes = model?.state.withLock { $0.attributeCalls } ?? 0
                 log.update { $0.append("\(hold.isHeld.value ? "held" : "free") \(attributes)") }
             }
         }
