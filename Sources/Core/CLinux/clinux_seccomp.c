@@ -192,7 +192,8 @@ int clinux_filter_calls(int process, int kills) {
 
 #else
 int clinux_filter_calls(int process, int kills) {
-    (void)process, (void)kills;
+    (void)process;
+    (void)kills;
     return -ENOTSUP;
 }
 #endif

@@ -19,8 +19,8 @@ struct SocketOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "A group, by name or number, that may call every method. The socket gets mode 0660, and a directory that "
-                + "the daemon creates 0750.", valueName: "gid"), transform: group) var allowGID:
-        UInt32?
+                + "the daemon creates 0750.", valueName: "gid"), transform: group)
+    var allowGID: UInt32?
 
     @Option(
         help: ArgumentHelp(

@@ -53,7 +53,7 @@ struct Sandbox {
         var notes: [String] = []
         for use in uses {
             let status = clinux_landlock_allow(rules, use.path, use.rights)
-            // Then it is only forbidden, which its own error says when it is opened.
+            // Then it is only forbidden, which its own error reports when it is opened.
             guard status != 0 else { continue }
             let reason = Errno(rawValue: -status)
             notes.append("\(use.path): \(reason): the daemon can't open it later either")

@@ -80,8 +80,8 @@ extension OnKVM {
             #expect(isOccupied(0x10000) && !isOccupied(0x14000))
         }
 
-        @Test("a guest-memfd slot can be deleted and created again after its descriptor was closed")
-        func guestMemfd() throws {
+        /// Creates a guest-memfd slot, closes its descriptor, and begins another transaction.
+        private func createWithoutDescriptor() throws -> Memslot {
             guard backend.kernel.hasGuestMemfd else { try Test.cancel("no guest_memfd here") }
             let file = try backend.vm.makeGuestMemfd(size: .pages(4))
             let slot = Memslot(
@@ -91,6 +91,12 @@ extension OnKVM {
             #expect(errno(.create(slot)) == nil)
             close(file)
             backend.beginTransaction()
+            return slot
+        }
+
+        @Test("a guest-memfd slot can be deleted and created again after its descriptor was closed")
+        func guestMemfd() throws {
+            let slot = try createWithoutDescriptor()
             #expect(errno(.delete(slot)) == nil)
             #expect(errno(.create(slot)) == nil)
             #expect(errno(.delete(slot)) == nil)
@@ -101,15 +107,7 @@ extension OnKVM {
 
         @Test("after a failed undo a recovery creates a guest-memfd slot without its descriptor")
         func guestMemfdOfRecovery() throws {
-            guard backend.kernel.hasGuestMemfd else { try Test.cancel("no guest_memfd here") }
-            let file = try backend.vm.makeGuestMemfd(size: .pages(4))
-            let slot = Memslot(
-                id: SlotID(3), guestPhysicalAddress: GuestPhysicalAddress(0x10000),
-                size: .pages(4), userspaceAddress: UserspaceAddress(0), flags: .guestMemfd,
-                guestMemfd: GuestMemfdBinding(descriptor: file))
-            #expect(errno(.create(slot)) == nil)
-            close(file)
-            backend.beginTransaction()
+            let slot = try createWithoutDescriptor()
             #expect(errno(.delete(slot)) == nil)
             let unaligned = self.slot(4, at: 0x20001)
             #expect(errno(.create(unaligned)) == .invalidArgument)

@@ -7,8 +7,7 @@ import Memslots
 /// instructions at once it does not, and overwrites entries that were not collected (observed with a
 /// real-mode guest on a nested host). Every entry is dirty after such an overrun, which reveals it;
 /// then the kernel's position in the ring is searched.
-// Sendable: used only under the lock of `DirtyRingLog`.
-final class DirtyRing: @unchecked Sendable {
+final class DirtyRing {
     /// The descriptor with which the vCPU was registered last.
     var vcpu: Int32
     /// Its file, which identifies the ring: the VMM may close its own descriptor.

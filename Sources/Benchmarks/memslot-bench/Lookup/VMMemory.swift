@@ -20,12 +20,12 @@ enum VMMemory {
         return []
     }
 
-    // Sendable: functions of a library that is never unloaded.
-    struct Library: @unchecked Sendable {
+    /// Functions of a library that is never unloaded.
+    struct Library {
         typealias Words = UnsafePointer<UInt64>
-        let make: @convention(c) (Words, Words, Words, Int) -> OpaquePointer?
-        let free: @convention(c) (OpaquePointer) -> Void
-        let translate: @convention(c) (OpaquePointer, Words, Int, Bool, UInt64) -> UInt64
+        let make: @Sendable @convention(c) (Words, Words, Words, Int) -> OpaquePointer?
+        let free: @Sendable @convention(c) (OpaquePointer) -> Void
+        let translate: @Sendable @convention(c) (OpaquePointer, Words, Int, Bool, UInt64) -> UInt64
 
         fileprivate init(at path: String) throws(BenchmarkError) {
             guard let library = dlopen(path, RTLD_NOW), let make = dlsym(library, "vm_memory_make"),

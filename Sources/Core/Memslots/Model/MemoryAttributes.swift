@@ -90,17 +90,11 @@ extension GuestRange {
 }
 
 extension Capabilities {
-    /// Whether the kernel would take memory to make `range` private: it has no fault.
-    package func canBePrivate(_ range: GuestRange) -> Bool {
-        guard memoryAttributes, range.size != .zero,
-            let last = range.address.advanced(by: ByteCount(range.size.rawValue - 1))
-        else { return false }
-        return last.pages(of: pageSize) <= maxGuestPage
-    }
-
     /// Returns the faults of a submitted list of private ranges, which has the rules of slots of any
     /// number and size.
-    func faults(ofPrivate ranges: [GuestRange], prior: [Violation] = []) -> [Violation] {
+    package func faults(
+        ofPrivate ranges: [GuestRange], prior: [Violation] = []
+    ) -> [Violation] {
         if ranges.isEmpty { return [] }
         guard memoryAttributes else {
             let detail =

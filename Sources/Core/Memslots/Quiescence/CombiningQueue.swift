@@ -6,7 +6,7 @@ internal import Synchronization
 /// The thread that is inside executes what waits too, so that threads that contend do not wait for
 /// the scheduler at each section. It does so for a limited number of others; then the one that waits
 /// longest takes its place.
-// Sendable: what changes is guarded by the monitor, but `combines`, which is set before the first section.
+// Sendable: guarded by the monitor, but `combines`, which is set before the first section.
 final class CombiningQueue: @unchecked Sendable {
     private enum State: Int, AtomicRepresentable { case waiting, running, done, mayEnter }
 

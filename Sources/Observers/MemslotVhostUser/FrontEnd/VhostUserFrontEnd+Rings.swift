@@ -43,7 +43,7 @@ extension VhostUserFrontEnd {
     }
 
     /// Sets where the ring is, whose index begins with 0, and whether the back end records its
-    /// writes to the used ring. It looks the guest physical addresses up at once: all of the ring must
+    /// writes to the used ring. It resolves the guest physical addresses at once: all of the ring must
     /// be in the table.
     public func setAddresses(
         ofRing ring: Int, to addresses: VhostUserRingAddresses, logsUsed: Bool = false,

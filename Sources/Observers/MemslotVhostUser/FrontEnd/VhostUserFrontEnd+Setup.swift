@@ -8,7 +8,7 @@ public struct VhostUserOffer: Hashable, Sendable {
     public var features: VhostUserFeatures
     /// The protocol features that are negotiated.
     public var protocolFeatures: VhostUserProtocolFeatures
-    /// How many rings it has; 1 where it can't say. Set 0 to use none: then it needs no dirty log.
+    /// How many rings it has; 1 where it doesn't report it. Set 0 to use none: then it needs no dirty log.
     public var ringCount: Int
     /// How many regions it has room for.
     public var regionLimit: Int
@@ -99,7 +99,7 @@ extension VhostUserFrontEnd {
         return try connection.withLock { connection throws(VhostUserError) in
             let reply = try connection.query(
                 .getConfiguration, payload, sizes: 0...payload.count, by: deadline)
-            // A reply without a payload is how the protocol says no.
+            // A reply without a payload means no in the protocol.
             guard reply.payload.count == payload.count else {
                 throw .refused(.getConfiguration, status: UInt64(reply.payload.count))
             }

@@ -54,7 +54,7 @@ public struct ServerState: Sendable {
         public var vm: String?
         /// The file's name in the state directory.
         public var file: String
-        /// What is wrong; `nil` where the list's name says it all.
+        /// What is wrong; `nil` where the list's name suffices.
         public var reason: String?
         /// Of a damaged record: whether a repair can restore it.
         public var repair: Repair?

@@ -51,7 +51,7 @@ public enum Method: String, CaseIterable, Sendable {
     /// Switches `--atomic` of `memslotctl run` off or on.
     case runSetAtomic = "run.setAtomic"
 
-    /// What to do where people look for a method that makes memory private.
+    /// What to do where people expect a method that makes memory private.
     static let noAttributes =
         "memslots.submit makes guest ranges private, with the complete list as attributes"
 

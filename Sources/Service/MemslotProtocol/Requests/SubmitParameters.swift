@@ -98,9 +98,8 @@ extension SubmitParameters: ParameterObject {
     package mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
         switch member {
         case .vm: vm = reader.string(at: node)
-        case .slots: slots = Self.list(at: node, from: &reader) { SlotParameters() }
-        case .attributes:
-            attributes = Self.list(at: node, from: &reader) { PrivateRangeParameters() }
+        case .slots: slots = Self.list(at: node, from: &reader)
+        case .attributes: attributes = Self.list(at: node, from: &reader)
         case .expectedGeneration: expectedGeneration = Generation(reader.integer(at: node))
         case .quiesce: quiesce = reader.choice(at: node, default: .auto)
         case .quiesceDeadlineMs:
@@ -111,14 +110,14 @@ extension SubmitParameters: ParameterObject {
 
     @inline(__always)
     private static func list<Element: ParameterObject>(
-        at node: Int, from reader: inout ParameterReader, _ empty: () -> Element
+        at node: Int, from reader: inout ParameterReader
     ) -> [Element] {
         let value = JSONValue(document: reader.document, node: node)
         var list: [Element] = []
         list.reserveCapacity(value.elements.count)
         reader.array(at: node) { element, reader in
             // Filled in place, because copying a slot counts the references to its strings.
-            list.append(empty())
+            list.append(Element())
             reader.object(at: element, into: &list[list.count - 1])
         }
         return list

@@ -125,8 +125,9 @@ extension VirtualMachine {
     ) throws(ProtocolError) -> BudgetCharge? {
         let published = feed.published.table
         let present = published.slots
-        // Those of a plan are not validated yet.
-        let added = (options.privateRanges ?? []).filter { table.capabilities.canBePrivate($0) }
+        // A plan's list is not validated yet; one with a fault costs the kernel nothing.
+        let wanted = options.privateRanges ?? []
+        let added = table.capabilities.faults(ofPrivate: wanted).isEmpty ? wanted : []
         try kernel.charge(
             for: slots, beside: options.quiesce == .continuity ? present : [],
             GuestRangeSet(published.installedRanges.ranges + added), isPlan: isPlan)

@@ -22,7 +22,7 @@ struct LineLogHandler: LogHandler {
     }
 }
 
-/// How a line of the log looks: level, message, and each item of metadata.
+/// The form of a line of the log: level, message, and each item of metadata.
 enum LogFormat: String, CaseIterable, ExpressibleByArgument {
     /// Time, level, message, and `name=value` for each item.
     case text

@@ -55,7 +55,7 @@ package struct ImportReport: Sendable {
         for index in runFaults.indices {
             runFaults[index].machine = place(runFaults[index].machine)
         }
-        // Whether a table was early is known of the kernel's calls; a record says so.
+        // Whether a table was early is known of the kernel's calls, which a record has.
         memoryFindings =
             memoryFindings.filter { $0.finding.kind == .earlyTable }
             + asked.memoryFindings.map { (place($0.machine), $0.finding) }

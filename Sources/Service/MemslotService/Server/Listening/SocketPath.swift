@@ -39,7 +39,7 @@ public struct SocketPath: Hashable, Sendable {
     /// The socket of the packaged unit, which serves the whole machine.
     package static let ofMachine = "/run/memslots/memslotd.sock"
 
-    /// Where a client looks for a daemon, in this order: ``standard()``, then the machine's.
+    /// Where a client searches for a daemon, in this order: ``standard()``, then the machine's.
     package static func searched() throws(ListeningError) -> [SocketPath] {
         let (own, machine) = (try standard(), try SocketPath(ofMachine))
         return own == machine ? [own] : [own, machine]
