@@ -181,10 +181,17 @@ struct AtomicTests {
         "a vCPU that sleeps in the kernel is not waited for, and is not woken into a hole",
         arguments: [1, 2, 8])
     func halted(vcpus: Int) throws {
-        let run = Finished(vmm: ["halted", "300", "\(vcpus)"], under: ["--atomic", "--report"])
-        #expect(run.output == "mmio 0 errors 0 interruptions 1 lost 0\n", "\(run.errors)")
+        let outcome = "mmio 0 errors 0 interruptions 1 lost 0\n"
+        let run = Finished(vmm: ["halted", "300", "\(vcpus)"], under: ["--atomic"])
+        #expect(run.output == outcome, "\(run.errors)")
+        // Beside an idle processor a single one has often left before it could be seen asleep.
+        let shared = Finished(
+            vmm: ["halted", "300", "\(vcpus)", "1000", "one-processor"],
+            under: ["--atomic", "--report"])
+        #expect(shared.output == outcome, "\(shared.errors)")
         let pattern = #/slept in the kernel was not waited for (\d+) time/#
-        let asleep = try #require(run.errors.firstMatch(of: pattern).flatMap { Int($0.output.1) })
+        let found = shared.errors.firstMatch(of: pattern)
+        let asleep = try #require(found.flatMap { Int($0.output.1) })
         #expect(asleep > 0 || !Workbench.hasVCPUStatistics)
     }
 

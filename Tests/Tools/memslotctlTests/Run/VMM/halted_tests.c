@@ -49,11 +49,18 @@ static void commit(void) {
     ioctl(vm.descriptor, KVM_GET_DIRTY_LOG, &log);
 }
 
-// The arguments: how often slots change, how many vCPUs there are, and a hundredth of the longest
-// pause between interrupts in nanoseconds.
+// The arguments: how often slots change, how many vCPUs there are, a hundredth of the longest pause
+// between interrupts in nanoseconds, and, if there is a fourth, that all threads share a processor:
+// a vCPU that is kicked can't leave then before the next instruction of the thread that kicks it.
 int test_halted(int argc, char **argv) {
     int count = argc > 0 ? atoi(argv[0]) : 100, vcpus = argc > 1 ? atoi(argv[1]) : 2;
     long pause = argc > 2 ? atol(argv[2]) : 1000;
+    if (argc > 3) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET((size_t)sched_getcpu(), &one);
+        must(sched_setaffinity(0, sizeof one, &one) == 0, "sched_setaffinity");
+    }
     make_vm(&vm, 0, 0);
     memcpy(vm.low + CODE, sleeper, sizeof sleeper);
     memcpy(vm.low + CODE + 0x100, handler, sizeof handler);
