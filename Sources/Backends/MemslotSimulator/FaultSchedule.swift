@@ -19,9 +19,7 @@ struct FaultSchedule: Sendable {
     mutating func clear() { armed = [:] }
 
     /// The armed faults with the remaining times of each, ascending by operation.
-    var armedFaults: [FaultInjection] {
-        armed.sorted { $0.key < $1.key }.flatMap(\.value)
-    }
+    var armedFaults: [FaultInjection] { armed.sorted { $0.key < $1.key }.flatMap(\.value) }
 
     /// Starts to number calls from 0 again.
     mutating func beginTransaction() { nextOperation = 0 }

@@ -92,9 +92,7 @@ struct PageOrder: Sendable {
     }
 
     private func position(before position: Position) -> Position? {
-        if position.index > 0 {
-            return Position(leaf: position.leaf, index: position.index - 1)
-        }
+        if position.index > 0 { return Position(leaf: position.leaf, index: position.index - 1) }
         guard position.leaf > 0 else { return nil }
         return Position(leaf: position.leaf - 1, index: leaves[position.leaf - 1].count - 1)
     }

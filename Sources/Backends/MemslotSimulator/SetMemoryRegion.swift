@@ -38,9 +38,7 @@ extension SimulatedKernel {
     }
 
     /// Checks the rules for the slot alone, then those that depend on the installed slot.
-    private func classify(
-        _ request: Memslot, _ form: SlotCallForm
-    ) throws(Errno) -> SlotChange {
+    private func classify(_ request: Memslot, _ form: SlotCallForm) throws(Errno) -> SlotChange {
         if form == .region, !request.flags.isSubset(of: [.logDirtyPages, .readOnly]) {
             throw .invalidArgument
         }
@@ -117,9 +115,7 @@ extension SimulatedKernel {
     /// Checks that the guest pages are free, also of KVM's own slots in every address space.
     private func requireFreePages(_ request: Memslot) throws(Errno) {
         let range = request.guestPhysicalAddress..<request.guestPhysicalEnd
-        if capabilities.reservedRanges.contains(where: { $0.overlaps(range) }) {
-            throw .fileExists
-        }
+        if capabilities.reservedRanges.contains(where: { $0.overlaps(range) }) { throw .fileExists }
         let entry = PageOrder.Entry(request, capabilities.pageSize)
         if addressOrder.isOccupied(entry.pages, in: entry.space, except: entry.id) {
             throw .fileExists

@@ -107,18 +107,14 @@ public final class SimulatedBackend: MemoryAttributeBackend {
     /// - Returns: a handle; never −1, which stands for `GuestMemfdBinding.own`.
     /// - Throws: `ENOTTY` if the VM has no `guest-memfd`; `EINVAL` for the size.
     public func makeGuestMemfd(size: ByteCount) throws(Errno) -> Int32 {
-        try state.withLock { state throws(Errno) in
-            try state.kernel.makeGuestMemfd(size: size)
-        }
+        try state.withLock { state throws(Errno) in try state.kernel.makeGuestMemfd(size: size) }
     }
 
     /// Closes a guest_memfd. Slots that are bound to it stay installed, without a file.
     ///
     /// - Throws: `EBADF` if the handle is not open.
     public func closeGuestMemfd(_ descriptor: Int32) throws(Errno) {
-        try state.withLock { state throws(Errno) in
-            try state.kernel.closeGuestMemfd(descriptor)
-        }
+        try state.withLock { state throws(Errno) in try state.kernel.closeGuestMemfd(descriptor) }
     }
 
     /// Arms a fault, after those already armed at the same operation.

@@ -44,9 +44,7 @@ package struct SimulatedKernel: Sendable {
     }
 
     /// The installed slots, ascending by address space and id, each as it was last given.
-    package var slots: [Memslot] {
-        installed.values.sorted { $0.assignedKey < $1.assignedKey }
-    }
+    package var slots: [Memslot] { installed.values.sorted { $0.assignedKey < $1.assignedKey } }
 
     package var slotCount: Int { installed.count }
 

@@ -67,13 +67,10 @@ public struct SimulatorConfiguration: Hashable, Sendable {
             guestPhysicalBits >= pageBits,
             profile?.permits(guestPhysicalBits: guestPhysicalBits) ?? true
         else { throw .guestPhysicalBits }
-        guard userspaceEnd.isPageAligned, userspaceEnd.rawValue != 0 else {
-            throw .userspaceEnd
-        }
+        guard userspaceEnd.isPageAligned, userspaceEnd.rawValue != 0 else { throw .userspaceEnd }
         guard flags.isSubset(of: host.flags(kernel)) else { throw .flags }
         return Capabilities(
-            maxSlots: maxSlots,
-            addressSpaces: addressSpaces,
+            maxSlots: maxSlots, addressSpaces: addressSpaces,
             maxGuestPage: (1 << UInt64(guestPhysicalBits - pageBits)) - host.pagesBelowEnd,
             userspaceEnd: userspaceEnd,
             flags: flags,

@@ -92,8 +92,7 @@ extension memslots_event {
     _ table: memslots_table,
     _ observer: (
         @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<memslots_event>?) -> Void
-    )?,
-    _ release: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
+    )?, _ release: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
     _ context: UnsafeMutableRawPointer?, _ generation: UnsafeMutablePointer<UInt64>?,
     _ observation: UnsafeMutablePointer<memslots_observation>?
 ) -> Int32 {

@@ -71,8 +71,7 @@ extension SubmitOptions {
         }
         privateRanges = UnsafeBufferPointer(start: options.private_ranges, count: count).map {
             GuestRange(
-                address: GuestPhysicalAddress($0.guest_physical_address),
-                size: ByteCount($0.size))
+                address: GuestPhysicalAddress($0.guest_physical_address), size: ByteCount($0.size))
         }
     }
 }
@@ -114,8 +113,7 @@ extension SubmitOptions {
 }
 
 @c @implementation public func memslots_recover(_ table: memslots_table) -> Int32 {
-    returnCode(table) { open throws(Problem) in
-        try converting(Problem.submit, open.table.recover())
+    returnCode(table) { open throws(Problem) in try converting(Problem.submit, open.table.recover())
     }
 }
 

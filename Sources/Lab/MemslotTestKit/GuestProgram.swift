@@ -74,9 +74,8 @@ package struct GuestProgram: Hashable, Sendable {
         let isLarge = placement.stride > pageSize.rawValue
         let tables = IdentityPageTables(
             at: placement.pageTables,
-            mapping: [
-                pages(placement.code), pages(placement.status), pages(placement.doorbell),
-            ] + (isLarge ? [] : [region])
+            mapping: [pages(placement.code), pages(placement.status), pages(placement.doorbell)]
+                + (isLarge ? [] : [region])
                 + (access == .ordered ? [pages(GuestPlacement.tag)] : []),
             large: isLarge ? [region] : [])
         return [(placement.code, code), (placement.pageTables, tables.bytes)]

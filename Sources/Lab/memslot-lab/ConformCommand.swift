@@ -206,9 +206,7 @@ private final class PrintingTarget: RawCallTarget {
     func difference(from slots: [Memslot], protection: UInt64) -> String? { nil }
 }
 
-enum ConformReference: String, ExpressibleByArgument, CaseIterable {
-    case kvm
-}
+enum ConformReference: String, ExpressibleByArgument, CaseIterable { case kvm }
 
 extension Capabilities {
     /// The limits of no host: whatever one permits, these permit.

@@ -49,17 +49,13 @@ protocol UnusableError: Error {
     var exitCode: ExitCode { get }
 }
 
-extension UnusableError {
-    var exitCode: ExitCode { .unusable }
-}
+extension UnusableError { var exitCode: ExitCode { .unusable } }
 
 extension UnusableFile: UnusableError {}
 extension TargetLost: UnusableError {}
 extension SimulationError: UnusableError {}
 
-extension KVMError: UnusableError {
-    var exitCode: ExitCode { .noKVM }
-}
+extension KVMError: UnusableError { var exitCode: ExitCode { .noKVM } }
 
 extension ExitCode {
     static let unusable = ExitCode(2)

@@ -19,8 +19,7 @@ struct InstalledSlotCheck {
         var listed: Set<SlotKey> = []
         for slot in slots {
             let isFit =
-                SlotRules.broken(by: slot, capabilities: capabilities).isEmpty
-                && slot.size != .zero
+                SlotRules.broken(by: slot, capabilities: capabilities).isEmpty && slot.size != .zero
             guard isFit else { throw .installedSlotDiffers(slot.assignedKey, .invalid) }
             guard listed.insert(slot.assignedKey).inserted else {
                 throw .installedSlotDiffers(slot.assignedKey, .listedTwice)
@@ -122,9 +121,7 @@ struct InstalledSlotCheck {
         }
     }
 
-    private var lastPage: UInt64 {
-        capabilities.maxGuestPage * capabilities.pageSize.rawValue
-    }
+    private var lastPage: UInt64 { capabilities.maxGuestPage * capabilities.pageSize.rawValue }
 
     /// Requests one page as slot `key`, with a userspace address that no slot has.
     private func claim(_ page: UInt64, as key: SlotKey) -> Errno? {

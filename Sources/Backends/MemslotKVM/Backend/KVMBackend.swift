@@ -150,15 +150,12 @@ public final class KVMBackend: MemoryAttributeBackend {
     }
 
     /// Empties every vCPU's dirty ring. If that fails, the reading that follows throws the errno.
-    public func collectDirtyPages() {
-        try? rings?.collect()
-    }
+    public func collectDirtyPages() { try? rings?.collect() }
 
     /// What an errno of this backend means, and what to do about it.
     public func explanation(of errno: Errno) -> KVMError {
         vm.explanation(
-            of: errno,
-            from: "KVM_SET_USER_MEMORY_REGION" + (kernel.hasRegion2 ? "2" : ""))
+            of: errno, from: "KVM_SET_USER_MEMORY_REGION" + (kernel.hasRegion2 ? "2" : ""))
     }
 }
 
@@ -172,9 +169,7 @@ private struct BoundGuestMemfds {
         let file: Descriptor
     }
 
-    private struct Weak {
-        weak var file: Descriptor?
-    }
+    private struct Weak { weak var file: Descriptor? }
 
     private var installed: [SlotKey: Bound] = [:]
     private var deleted: [SlotKey: Bound] = [:]

@@ -17,8 +17,7 @@ public struct KVMOptions: Hashable, Sendable {
     /// Creates options; the defaults are the kernel's.
     public init(
         dirtyLog: DirtyLogMode = .clearedByReading,
-        reservedRanges: [Range<GuestPhysicalAddress>]? = nil,
-        keepsOtherMappings: Bool = false
+        reservedRanges: [Range<GuestPhysicalAddress>]? = nil, keepsOtherMappings: Bool = false
     ) {
         self.dirtyLog = dirtyLog
         self.reservedRanges = reservedRanges
@@ -49,17 +48,14 @@ extension KVMCapabilities {
     /// Sets the mode of a dirty log, on a VM without slots and vCPUs.
     func enable(_ mode: DirtyLogMode, of vm: VirtualMachine) throws(KVMError) {
         switch mode {
-        case .clearedByReading:
-            return
+        case .clearedByReading: return
         case .manual, .manualInitiallySet:
             guard hasManualDirtyLog, mode == .manual || hasInitiallySetDirtyLog else {
                 throw .unsupportedOption(missing: .manualDirtyLogProtect2)
             }
             try vm.enable(.manualDirtyLogProtect2, mode == .manual ? 1 : 3)
         case .ring(let bytes):
-            guard let dirtyRing else {
-                throw .unsupportedOption(missing: .dirtyLogRingAcqRel)
-            }
+            guard let dirtyRing else { throw .unsupportedOption(missing: .dirtyLogRingAcqRel) }
             try vm.enable(dirtyRing, UInt64(bytes))
         }
     }

@@ -125,9 +125,7 @@ final class DirtyRing {
         var found = firstDirty(before: end)
         // The vCPU may have written an entry behind the search. Entries are written in order, so a
         // second search finds all that precede the one found.
-        while let distance = found, let earlier = firstDirty(before: distance) {
-            found = earlier
-        }
+        while let distance = found, let earlier = firstDirty(before: distance) { found = earlier }
         return found
     }
 

@@ -87,8 +87,7 @@ final class DirtyRingLog: Sendable {
             if let errno = body() { throw errno }
             let old = state.logs.removeValue(forKey: call.key)
             guard let slot = call.after, slot.isLogging else { return }
-            let bitmap =
-                old?.bitmap ?? DirtyBitmap(pageCount: capabilities.pageCount(of: slot))
+            let bitmap = old?.bitmap ?? DirtyBitmap(pageCount: capabilities.pageCount(of: slot))
             state.logs[slot.assignedKey] = Log(
                 slot: slot, bitmap: bitmap, mustRearm: old?.mustRearm ?? false)
         }
@@ -97,8 +96,7 @@ final class DirtyRingLog: Sendable {
     private func collect(_ state: inout State, full: Int32? = nil) throws(Errno) {
         var isOverrun = false
         for ring in state.rings {
-            let collected = ring.collect { key, page in
-                state.logs[key]?.bitmap.insertIfInside(page)
+            let collected = ring.collect { key, page in state.logs[key]?.bitmap.insertIfInside(page)
             }
             isOverrun = isOverrun || collected.isOverrun
             if collected.released > 0 { state.needsReset = true }
@@ -139,7 +137,5 @@ final class DirtyRingLog: Sendable {
 }
 
 extension DirtyBitmap {
-    mutating func insertIfInside(_ page: UInt64) {
-        if page < pageCount { insert(page..<page + 1) }
-    }
+    mutating func insertIfInside(_ page: UInt64) { if page < pageCount { insert(page..<page + 1) } }
 }

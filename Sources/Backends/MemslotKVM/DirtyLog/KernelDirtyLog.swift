@@ -32,9 +32,7 @@ struct KernelDirtyLog {
 
     /// Whether the call may have cleared the log before it failed: if reading clears, the kernel
     /// clears before it copies.
-    func losesBits(_ failure: Errno) -> Bool {
-        mode == .clearedByReading && failure == .badAddress
-    }
+    func losesBits(_ failure: Errno) -> Bool { mode == .clearedByReading && failure == .badAddress }
 
     private func clear(_ bitmap: DirtyBitmap, of slot: Memslot) throws(Errno) {
         guard let pages = UInt32(exactly: bitmap.pageCount) else { throw .invalidArgument }

@@ -102,8 +102,7 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
             "the VM has dirty rings: declare them, with the size that they were enabled with"
         case .noVCPU(let errno):
             "the descriptor is not of a vCPU (\(errno)): pass what KVM_CREATE_VCPU returned"
-        case .callFailed(let call, let errno):
-            "\(call) failed with \(errno)"
+        case .callFailed(let call, let errno): "\(call) failed with \(errno)"
         }
     }
 

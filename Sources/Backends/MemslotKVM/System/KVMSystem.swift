@@ -55,8 +55,7 @@ public final class KVMSystem: Sendable {
         let descriptor = try CallResult(ckvm_create_vm(self.descriptor, 0))
             .value(of: "KVM_CREATE_VM")
         return VirtualMachine(
-            system: self, descriptor: Descriptor(descriptor),
-            creator: ckvm_process())
+            system: self, descriptor: Descriptor(descriptor), creator: ckvm_process())
     }
 
     /// Returns the limits that no capability reports; the first call measures them.

@@ -26,8 +26,7 @@ public final class VirtualMachine: Sendable {
     ///   - system: the host.
     ///   - creator: the process that created the VM, for error messages.
     public convenience init(
-        adopting descriptor: Int32, closing: Bool = false, system: KVMSystem,
-        creator: Int32? = nil
+        adopting descriptor: Int32, closing: Bool = false, system: KVMSystem, creator: Int32? = nil
     ) {
         self.init(
             system: system, descriptor: Descriptor(descriptor, isOwned: closing), creator: creator)
@@ -103,8 +102,7 @@ public enum ReservedRanges {
     static func place(in vm: VirtualMachine) throws(KVMError) {
         #if arch(x86_64)
             try vm.check(
-                ckvm_set_identity_map_addr(vm.descriptor, 0xfeff_c000),
-                "KVM_SET_IDENTITY_MAP_ADDR")
+                ckvm_set_identity_map_addr(vm.descriptor, 0xfeff_c000), "KVM_SET_IDENTITY_MAP_ADDR")
             try vm.check(ckvm_set_tss_addr(vm.descriptor, 0xfeff_d000), "KVM_SET_TSS_ADDR")
         #endif
     }

@@ -19,8 +19,7 @@ public final class VCPU: @unchecked Sendable {
     public var descriptor: Int32 { file.rawValue }
 
     init(of vm: VirtualMachine, id: UInt32) throws(KVMError) {
-        let descriptor = try vm.check(
-            ckvm_create_vcpu(vm.descriptor, UInt(id)), "KVM_CREATE_VCPU")
+        let descriptor = try vm.check(ckvm_create_vcpu(vm.descriptor, UInt(id)), "KVM_CREATE_VCPU")
         self.id = id
         self.file = Descriptor(descriptor)
         let bytes = try CallResult(ckvm_get_vcpu_mmap_size(vm.system.descriptor))
@@ -45,9 +44,7 @@ public final class VCPU: @unchecked Sendable {
     ///   - descriptor: the vCPU's descriptor; never closed here.
     ///   - sharedPage: its mapped `struct kvm_run`; never unmapped here.
     ///   - id: its number in the VM.
-    public init(
-        adopting descriptor: Int32, sharedPage: UnsafeMutableRawPointer, id: UInt32
-    ) {
+    public init(adopting descriptor: Int32, sharedPage: UnsafeMutableRawPointer, id: UInt32) {
         self.id = id
         self.file = Descriptor(descriptor, isOwned: false)
         self.mappedBytes = 0

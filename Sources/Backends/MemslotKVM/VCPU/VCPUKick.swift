@@ -153,9 +153,7 @@ public struct KickSignal: Hashable, Sendable {
     }
 
     /// Sends the signal. A thread that has ended needs none.
-    func send(to thread: Int32) {
-        _ = ckvm_signal_thread(ckvm_process(), thread, number)
-    }
+    func send(to thread: Int32) { _ = ckvm_signal_thread(ckvm_process(), thread, number) }
 }
 
 extension VCPU {
@@ -170,9 +168,7 @@ extension VCPU {
     /// - Returns: the exit, and who requested one. Requests may accompany any exit. An
     ///   ``VCPUExit/interrupted`` without a request is the VMM's, or has no cause.
     /// - Throws: as ``run()``; requests then stay pending.
-    public func run(
-        with kick: VCPUKick
-    ) throws(Errno) -> (exit: VCPUExit, requests: KickRequests) {
+    public func run(with kick: VCPUKick) throws(Errno) -> (exit: VCPUExit, requests: KickRequests) {
         kick.enter()
         let exit: VCPUExit
         do throws(Errno) {

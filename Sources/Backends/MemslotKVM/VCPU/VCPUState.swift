@@ -32,8 +32,7 @@
                 sregs.cs.l = 1
                 sregs.ss = .user(selector: 0x23, type: 3)
                 sregs.ss.db = 1
-                (sregs.ds, sregs.es, sregs.fs, sregs.gs) =
-                    (sregs.ss, sregs.ss, sregs.ss, sregs.ss)
+                (sregs.ds, sregs.es, sregs.fs, sregs.gs) = (sregs.ss, sregs.ss, sregs.ss, sregs.ss)
                 sregs.tr.type = 11  // a busy task state, which long mode demands
                 sregs.tr.present = 1
                 sregs.tr.s = 0
@@ -45,9 +44,7 @@
         }
 
         /// Sets the vCPU's CPUID to the host's. A vCPU whose CPUID lacks long mode can't enter it.
-        static func setHostFeatures(
-            of vcpu: Int32, system: KVMSystem
-        ) throws(KVMError) {
+        static func setHostFeatures(of vcpu: Int32, system: KVMSystem) throws(KVMError) {
             let header = MemoryLayout<kvm_cpuid2>.size
             let entry = MemoryLayout<kvm_cpuid_entry2>.size
             // Unsafe: a flexible array. The kernel has at most 256 entries.

@@ -66,8 +66,7 @@
                             let receipt = try table.measured(ours.array(turn), quiesce: .always)
                             return Double(receipt.durations.nanoseconds.blackout)
                         }
-                    },
-                    Contestant(yardstick) { try c.medianByC(of: samples) })
+                    }, Contestant(yardstick) { try c.medianByC(of: samples) })
                 return contest.row(title, against: yardstick, target: .ratioAtMost(1.5))
             }
         }

@@ -57,9 +57,7 @@
             let vcpu = vcpu
             thread = try Workers.start {
                 try? KickSignal().acceptOnCurrentThread()
-                while let turn = try? vcpu.run() {
-                    if turn.requests.contains(.embedder) { return }
-                }
+                while let turn = try? vcpu.run() { if turn.requests.contains(.embedder) { return } }
             }
         }
 

@@ -34,8 +34,7 @@ struct SlotChange {
                 (second.id, third.id) = (SlotID(UInt32(count)), SlotID(UInt32(count + 1)))
                 after[256] = first
                 after += [second, third]
-            },
-            change("a BAR moved") { $0[256].guestPhysicalAddress = 0x8000_0000 },
+            }, change("a BAR moved") { $0[256].guestPhysicalAddress = 0x8000_0000 },
             change("two slots swapped") {
                 $0[100].guestPhysicalAddress = slots[200].guestPhysicalAddress
                 $0[200].guestPhysicalAddress = slots[100].guestPhysicalAddress

@@ -68,8 +68,7 @@ struct ProjectLookup: Sendable {
     ) -> UInt64 {
         var sum: UInt64 = 0
         switch order {
-        case .known:
-            for address in addresses { sum &+= translate(GuestPhysicalAddress(address)) }
+        case .known: for address in addresses { sum &+= translate(GuestPhysicalAddress(address)) }
         case .chained:
             let nothing = Nothing.mask
             for address in addresses {

@@ -62,8 +62,7 @@ enum VMMemory {
     private static func built() throws(BenchmarkError) -> String {
         let folder = OwnProgram.folder + "/vm-memory"
         mkdir(folder, 0o755)
-        guard
-            Files.write(PackageResources.vm_memory_toml, to: folder + "/Cargo.toml"),
+        guard Files.write(PackageResources.vm_memory_toml, to: folder + "/Cargo.toml"),
             Files.write(PackageResources.vm_memory_rs, to: folder + "/vm-memory.rs")
         else { throw .unavailable("\(folder) can't be written") }
         let command = """

@@ -85,8 +85,7 @@ enum WireBenchmarks {
             Contestant(submit, operations: 1) {
                 turn += 1
                 try connection.request(lines[turn % 2])
-            },
-            Contestant(whole, operations: 1) { try connection.exchange(get) },
+            }, Contestant(whole, operations: 1) { try connection.exchange(get) },
             Contestant(copy, operations: 1) {
                 let line = lines[0]
                 let count = ys_exchange_large(echo.socket, line, line.count, &buffer, buffer.count)

@@ -50,9 +50,7 @@ public enum SlotCall: Hashable, Sendable {
     }
 
     /// Whether the kernel drops the slot's dirty log with this call, so that it must be read first.
-    public var endsLogging: Bool {
-        before?.isLogging == true && after?.isLogging != true
-    }
+    public var endsLogging: Bool { before?.isLogging == true && after?.isLogging != true }
 
     /// Whether a guest that runs beside this call may miss memory or lose a dirty bit.
     ///

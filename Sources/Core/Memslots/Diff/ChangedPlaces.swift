@@ -46,9 +46,7 @@ struct ChangedPlaces {
             next += 1
         }
         if next < old.count, old[next].assignedKey.ordinal == key {
-            if old[next] != slot {
-                places.append(Place(old: UInt32(next), new: UInt32(index)))
-            }
+            if old[next] != slot { places.append(Place(old: UInt32(next), new: UInt32(index))) }
             next += 1
         } else {
             places.append(Place(old: Place.none, new: UInt32(index)))
@@ -57,9 +55,7 @@ struct ChangedPlaces {
 
     /// Records that the rest of the old array has no slot in the new one.
     mutating func recordRemoved(_ rest: ArraySlice<Memslot>) {
-        for index in rest.indices {
-            places.append(Place(old: UInt32(index), new: Place.none))
-        }
+        for index in rest.indices { places.append(Place(old: UInt32(index), new: Place.none)) }
     }
 }
 

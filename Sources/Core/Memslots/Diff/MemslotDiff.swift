@@ -69,9 +69,7 @@ extension Memslot {
     /// Whether KVM can turn this slot into `other` in place: only the guest physical address and
     /// `log-dirty-pages` may differ, and nothing at all for a `guest-memfd` slot.
     func canBecome(_ other: Memslot) -> Bool {
-        if flags.contains(.guestMemfd) || other.flags.contains(.guestMemfd) {
-            return self == other
-        }
+        if flags.contains(.guestMemfd) || other.flags.contains(.guestMemfd) { return self == other }
         return size == other.size && userspaceAddress == other.userspaceAddress
             && memoryObject == other.memoryObject && memoryOffset == other.memoryOffset
             && flags.subtracting(.logDirtyPages) == other.flags.subtracting(.logDirtyPages)

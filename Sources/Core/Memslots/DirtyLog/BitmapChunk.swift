@@ -89,8 +89,7 @@ enum BitmapChunk: Equatable, Sendable {
             mutateWords(pageCount) { words in
                 for index in words.indices { words[index] |= more[index] }
             }
-        case (_, .few(let more)):
-            more.forEachRun { set($0, to: .dirty, pageCount: pageCount) }
+        case (_, .few(let more)): more.forEachRun { set($0, to: .dirty, pageCount: pageCount) }
         case (.few(let own), .mixed):
             self = other
             own.forEachRun { set($0, to: .dirty, pageCount: pageCount) }

@@ -64,9 +64,7 @@ struct DirtyOverlay {
     private func pages(of bytes: Range<UInt64>, from base: Range<UInt64>) -> Range<UInt64> {
         let start = base.lowerBound
         return ByteCount(bytes.lowerBound - start).pages(
-            of: pageSize)..<ByteCount(
-                bytes.upperBound - start
-            ).pages(of: pageSize)
+            of: pageSize)..<ByteCount(bytes.upperBound - start).pages(of: pageSize)
     }
 }
 

@@ -23,8 +23,7 @@ public enum DirtyLogError: Error, Hashable, Sendable, CustomStringConvertible {
         case .unknownSlot(let key): "there is no slot \(key)"
         case .notLogging(let key):
             "slot \(key) does not log dirty pages; submit it with log-dirty-pages"
-        case .pagesOutOfRange(let pageCount):
-            "the pages reach past the slot's \(pageCount) pages"
+        case .pagesOutOfRange(let pageCount): "the pages reach past the slot's \(pageCount) pages"
         case .backend(let errno): "the dirty log could not be read (\(errno)); no bit is lost"
         case .failed(let failure): failure.message
         case .reentrant(let error): error.message
@@ -105,8 +104,7 @@ extension MemslotTable {
             let wanted = parts.filter {
                 !common($0.first, 0..<capabilities.pageCount(of: $0.slot)).isEmpty
             }
-            try converting(
-                DirtyLogError.backend, collectLogs(of: wanted.map(\.slot), clear: clear))
+            try converting(DirtyLogError.backend, collectLogs(of: wanted.map(\.slot), clear: clear))
             var bitmap = DirtyBitmap(pageCount: pageCount)
             var logged = bitmap
             for (slot, first) in wanted {

@@ -37,7 +37,5 @@ extension Array where Element: FixedWidthInteger & UnsignedInteger {
     }
 
     /// Where the first page from `page` on stands.
-    private func position(of page: UInt64) -> Int {
-        partitioningIndex { UInt64($0) >= page }
-    }
+    private func position(of page: UInt64) -> Int { partitioningIndex { UInt64($0) >= page } }
 }

@@ -81,8 +81,7 @@ extension Memslot {
 
     /// Whether `other` is at the same address, and KVM can turn one into the other in place.
     fileprivate func standsWithItsKind(_ other: Memslot) -> Bool {
-        guestPhysicalAddress == other.guestPhysicalAddress
-            && SlotKind(self) == SlotKind(other)
+        guestPhysicalAddress == other.guestPhysicalAddress && SlotKind(self) == SlotKind(other)
     }
 }
 
@@ -111,8 +110,7 @@ struct MatchingGroup {
             guard let place = places[SlotKind(offer.slot)] else { continue }
             groups[place].present.append(offer.position)
         }
-        return groups.filter { !$0.present.isEmpty }
-            .sorted { $0.requested[0] < $1.requested[0] }
+        return groups.filter { !$0.present.isEmpty }.sorted { $0.requested[0] < $1.requested[0] }
     }
 
     /// Whether there is more than one way to match as many as possible.

@@ -24,9 +24,7 @@ enum AscendingOrder {
     }
 
     /// Puts `positions` of `slots` in ascending order of address space and address.
-    static func byAddress(
-        _ positions: some Collection<UInt32>, of slots: [Memslot]
-    ) -> [UInt32] {
+    static func byAddress(_ positions: some Collection<UInt32>, of slots: [Memslot]) -> [UInt32] {
         let byStart = self.positions(positions) { slots[Int($0)].guestPhysicalAddress.rawValue }
         guard let first = byStart.first else { return [] }
         let space = slots[Int(first)].addressSpace
@@ -150,9 +148,7 @@ extension Memslot {
     }
 
     /// Its address space and memory object in one integer; 0 of an object is user memory.
-    var hostOrdinal: UInt64 {
-        UInt64(addressSpace.rawValue) << 32 | UInt64(memoryObject.rawValue)
-    }
+    var hostOrdinal: UInt64 { UInt64(addressSpace.rawValue) << 32 | UInt64(memoryObject.rawValue) }
 }
 
 extension RandomAccessCollection {

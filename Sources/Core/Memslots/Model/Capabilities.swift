@@ -43,9 +43,7 @@ public struct Capabilities: Hashable, Sendable {
 
     /// Capabilities of x86-64 KVM as the simulator gives them by default.
     public init(
-        maxSlots: UInt32 = 32_764,
-        addressSpaces: UInt32 = 1,
-        maxGuestPage: UInt64 = (1 << 40) - 1,
+        maxSlots: UInt32 = 32_764, addressSpaces: UInt32 = 1, maxGuestPage: UInt64 = (1 << 40) - 1,
         userspaceEnd: UserspaceAddress = UserspaceAddress(0x7fff_ffff_f000),
         flags: MemslotFlags = [.logDirtyPages, .readOnly],
         maxPagesPerSlot: UInt64 = (1 << 31) - 1,

@@ -92,9 +92,7 @@ extension GuestRange {
 extension Capabilities {
     /// Returns the faults of a submitted list of private ranges, which has the rules of slots of any
     /// number and size.
-    package func faults(
-        ofPrivate ranges: [GuestRange], prior: [Violation] = []
-    ) -> [Violation] {
+    package func faults(ofPrivate ranges: [GuestRange], prior: [Violation] = []) -> [Violation] {
         if ranges.isEmpty { return [] }
         guard memoryAttributes else {
             let detail =

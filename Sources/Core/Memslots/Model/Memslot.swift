@@ -162,13 +162,9 @@ public struct MemslotFlags: OptionSet, Hashable, Sendable {
 
     /// Each flag with its name on the wire and in fixtures, in the kernel's order.
     package static let wireNames: [(flag: MemslotFlags, name: String)] = [
-        (.logDirtyPages, "log-dirty-pages"),
-        (.readOnly, "readonly"),
-        (.guestMemfd, "guest-memfd"),
+        (.logDirtyPages, "log-dirty-pages"), (.readOnly, "readonly"), (.guestMemfd, "guest-memfd"),
     ]
 
     /// The names of the flags that are set, in the kernel's order.
-    public var names: [String] {
-        Self.wireNames.compactMap { contains($0.flag) ? $0.name : nil }
-    }
+    public var names: [String] { Self.wireNames.compactMap { contains($0.flag) ? $0.name : nil } }
 }

@@ -112,18 +112,14 @@ struct DirectedGraph {
         var pending = vertices
         while let vertex = pending.popLast() {
             guard successors[vertex] != nil else { continue }
-            if inDegree(vertex) == 0 || outDegree(vertex) == 0 {
-                pending += remove(vertex)
-            }
+            if inDegree(vertex) == 0 || outDegree(vertex) == 0 { pending += remove(vertex) }
         }
     }
 
     /// A shortest cycle through the vertex with the fewest ways out.
     private func shortCycle() -> [Int]? {
         let byDegree = vertices.sorted { (outDegree($0), $0) < (outDegree($1), $1) }
-        for start in byDegree {
-            if let cycle = cycle(through: start) { return cycle }
-        }
+        for start in byDegree { if let cycle = cycle(through: start) { return cycle } }
         return nil
     }
 
@@ -224,8 +220,7 @@ private struct TarjanSearch {
             component.append(member)
             if member == vertex { break }
         }
-        let hasCycle =
-            component.count > 1 || graph.successors[vertex]?.contains(vertex) == true
+        let hasCycle = component.count > 1 || graph.successors[vertex]?.contains(vertex) == true
         if hasCycle { components.append(component.sorted()) }
     }
 }

@@ -129,9 +129,7 @@ private struct CutSearch {
 
 extension DirectedGraph {
     /// The vertex with the most ways through it, the first of equals.
-    fileprivate func busiest() -> Int? {
-        vertices.lazy.map { Busy($0, in: self) }.min()?.vertex
-    }
+    fileprivate func busiest() -> Int? { vertices.lazy.map { Busy($0, in: self) }.min()?.vertex }
 }
 
 /// A binary heap.

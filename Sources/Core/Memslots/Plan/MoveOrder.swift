@@ -114,8 +114,7 @@ struct MoveWaits {
         }
 
         static func > (left: Bound, right: Bound) -> Bool {
-            left.space == right.space
-                ? left.address > right.address : left.space > right.space
+            left.space == right.space ? left.address > right.address : left.space > right.space
         }
     }
 

@@ -21,9 +21,7 @@ public struct Plan: Hashable, Sendable {
     }
 
     /// Plans `diff`, and subtracts from `effort` the cost of the search for the fewest calls.
-    init(
-        _ diff: MemslotDiff, for capabilities: Capabilities = Capabilities(), effort: inout Int
-    ) {
+    init(_ diff: MemslotDiff, for capabilities: Capabilities = Capabilities(), effort: inout Int) {
         let order = MoveOrder(diff.moved, effort: &effort)
         let broken = order.broken.map { diff.moved[$0] }
         var operations: [PlannedOperation] = []
@@ -68,8 +66,7 @@ public struct Plan: Hashable, Sendable {
         changes.reserveCapacity(operations.count - targets.count)
         for operation in operations {
             switch operation.call {
-            case .create(let slot):
-                if operation.reason != .cycle { changes.append(.added(slot)) }
+            case .create(let slot): if operation.reason != .cycle { changes.append(.added(slot)) }
             case .delete(let slot):
                 if operation.reason == .cycle, let target = targets[slot.assignedKey] {
                     changes.append(.moved(from: slot, to: target))
@@ -86,8 +83,7 @@ public struct Plan: Hashable, Sendable {
     /// Gives `body` the slots of `changed` and of `broken` by ascending key, each with the reason
     /// why it is deleted or created. All three are ascending by key.
     private static func merge(
-        _ changed: [Memslot], replacing others: [Memslot],
-        _ broken: some Collection<Memslot>,
+        _ changed: [Memslot], replacing others: [Memslot], _ broken: some Collection<Memslot>,
         _ body: (Memslot, PlannedOperation.Reason?) -> Void
     ) {
         var other = 0

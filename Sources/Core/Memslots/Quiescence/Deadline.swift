@@ -35,9 +35,7 @@ public struct Deadline: Hashable, Sendable {
     /// A Boolean value that indicates whether the moment has come.
     public var hasPassed: Bool { monotonicNow() >= nanoseconds }
 
-    func earlier(_ other: Deadline) -> Deadline {
-        nanoseconds < other.nanoseconds ? self : other
-    }
+    func earlier(_ other: Deadline) -> Deadline { nanoseconds < other.nanoseconds ? self : other }
 }
 
 extension Duration {
@@ -52,6 +50,4 @@ extension Duration {
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, or of a simulation's clock inside one.
-func monotonicNow() -> UInt64 {
-    Scheduling.current?.now() ?? DispatchTime.now().uptimeNanoseconds
-}
+func monotonicNow() -> UInt64 { Scheduling.current?.now() ?? DispatchTime.now().uptimeNanoseconds }

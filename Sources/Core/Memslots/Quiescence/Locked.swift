@@ -12,9 +12,7 @@ package final class Locked<State>: @unchecked Sendable {
     package init(_ state: sending State) { self.state = state }
 
     /// Runs `body` on the state. Waiters are not woken.
-    package func withLock<R, E: Error>(
-        _ body: (inout State) throws(E) -> R
-    ) throws(E) -> R {
+    package func withLock<R, E: Error>(_ body: (inout State) throws(E) -> R) throws(E) -> R {
         try monitor.withLock { () throws(E) -> R in try body(&state) }
     }
 

@@ -40,9 +40,7 @@ public final class VCPUGate: VCPUHold {
         if let role = domain.innermostRole { throw ReentryError(role, tried: .enterGuest) }
         let visit = gate.enter(as: name)
         defer { gate.leave(visit) }
-        return Scheduling.section(.shared, of: queue) {
-            queue.sync { domain.with(.vcpu, body) }
-        }
+        return Scheduling.section(.shared, of: queue) { queue.sync { domain.with(.vcpu, body) } }
     }
 
     /// Closes the gate and kicks every vCPU. For the table: vCPUs stay out until ``endHolding()``.
@@ -87,9 +85,7 @@ public final class VCPUEntry: Sendable {
     /// - Parameter body: enters the guest once, and returns soon after a kick.
     /// - Throws: ``ReentryError`` where this thread is inside the gate, in a reader's closure, or
     ///   in a hook or observer of the same table; nothing has been run then.
-    public func run<R>(_ body: () -> R) throws(ReentryError) -> R {
-        try gate.run(as: name, body)
-    }
+    public func run<R>(_ body: () -> R) throws(ReentryError) -> R { try gate.run(as: name, body) }
 }
 
 /// Holds vCPUs out of the guest while the table changes.

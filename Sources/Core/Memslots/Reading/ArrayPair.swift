@@ -69,9 +69,7 @@ final class ArrayPair: Sendable {
         guard let next = inactive else { preconditionFailure("nothing was built") }
         inactive = nil
         unretired.add(active)
-        Scheduling.section(.barrier, of: queue) {
-            queue.sync(flags: .barrier) { active = next }
-        }
+        Scheduling.section(.barrier, of: queue) { queue.sync(flags: .barrier) { active = next } }
         readers.publish(next)
     }
 
@@ -128,9 +126,8 @@ final class ArrayVersion: @unchecked Sendable {
         lines = .allocate(capacity: 1)
         lines.initialize(
             to: VersionLines(
-                main: snapshot.array.index.tree(of: 0),
-                generation: snapshot.generation.rawValue, noRecord: Self.noRecord,
-                version: .passUnretained(self)))
+                main: snapshot.array.index.tree(of: 0), generation: snapshot.generation.rawValue,
+                noRecord: Self.noRecord, version: .passUnretained(self)))
     }
 
     deinit { lines.deallocate() }

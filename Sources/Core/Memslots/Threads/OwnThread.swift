@@ -18,9 +18,7 @@ package struct OwnThread: Sendable {
     ///   - stackBytes: the size of its stack; `nil` for the system's default.
     ///   - body: what the thread runs.
     /// - Throws: `EAGAIN` where the process can't have another.
-    package init(
-        stackBytes: Int? = nil, _ body: @escaping @Sendable () -> Void
-    ) throws(Errno) {
+    package init(stackBytes: Int? = nil, _ body: @escaping @Sendable () -> Void) throws(Errno) {
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
         defer { pthread_attr_destroy(&attributes) }

@@ -13,9 +13,7 @@ extension MemslotTable {
     /// Lets vCPUs into the guest of a failed table, whatever is installed.
     ///
     /// The table stays failed. For an embedder that knows that its guest can run like this.
-    public func releaseVCPUs() {
-        if failureHoldsVCPUs(false) { vcpus.endHolding() }
-    }
+    public func releaseVCPUs() { if failureHoldsVCPUs(false) { vcpus.endHolding() } }
 
     private func recoverNow() throws(SubmitError) {
         guard let failure else { return }

@@ -81,8 +81,6 @@ final class UnretiredArrays: @unchecked Sendable {
     }
 
     var arrays: [MemslotArray] {
-        monitor.withLock {
-            entries.filter { !$0.isRetired }.map(\.version.snapshot.array)
-        }
+        monitor.withLock { entries.filter { !$0.isRetired }.map(\.version.snapshot.array) }
     }
 }

@@ -144,8 +144,7 @@ extension MemslotTable {
         case .rolledBack(let errno, let operation):
             let rollback = SubmitError.Rollback(
                 errno: errno, operation: operation.flatMap(run.place),
-                call: operation.flatMap(run.call),
-                attribute: operation.flatMap(run.attribute))
+                call: operation.flatMap(run.call), attribute: operation.flatMap(run.attribute))
             publish(.rolledBack(rollback, generation: pair.current.generation))
             return .rolledBack(rollback)
         case .failed(let errno, let operation, let undo):

@@ -53,9 +53,7 @@ extension MemslotTable {
         return scan
     }
 
-    private func compare(
-        _ expected: Generation?, with present: Generation
-    ) throws(SubmitError) {
+    private func compare(_ expected: Generation?, with present: Generation) throws(SubmitError) {
         if let expected, expected != present {
             throw .conflict(present: present, expected: expected)
         }

@@ -87,15 +87,11 @@ public final class MemslotTable: Sendable {
     public var failure: TableFailure? { shared.withLock { $0.failure } }
 
     /// The last `count` receipts, oldest first.
-    public func history(last count: Int = .max) -> [Receipt] {
-        receipts.last(max(0, count))
-    }
+    public func history(last count: Int = .max) -> [Receipt] { receipts.last(max(0, count)) }
 
     /// Adds a hook, for transactions that begin from now on. Hooks are called in the order added.
     /// The hook does not receive the slots that the table has already: read them from a snapshot.
-    public func add(_ hook: any MemslotHook) {
-        shared.withLock { $0.hooks.append(hook) }
-    }
+    public func add(_ hook: any MemslotHook) { shared.withLock { $0.hooks.append(hook) } }
 
     /// Removes a hook, for transactions that begin from now on.
     public func remove(_ hook: any MemslotHook) {

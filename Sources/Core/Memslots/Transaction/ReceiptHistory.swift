@@ -190,9 +190,7 @@ package struct KeptArrays {
     }
 
     /// The oldest generation whose array is known.
-    package var oldest: Generation {
-        Generation(generation.rawValue - UInt64(receipts.count))
-    }
+    package var oldest: Generation { Generation(generation.rawValue - UInt64(receipts.count)) }
 
     /// The slots of a generation, ascending by key; `nil` if they are not known.
     package func slots(at wanted: Generation) -> [Memslot]? {
@@ -226,11 +224,10 @@ extension Receipt {
         let runs = unmappedDirtyPages.reduce(0) { $0 + $1.runs.count }
         let texts = (readers + warnings).reduce(0) { $0 + $1.utf8.count + 16 }
         let reports = observers.reduce(0) { $0 + 512 + $1.messages.count * 48 }
-        return MemoryLayout<Receipt>.stride + texts + reports
-            + operations.count * MemoryLayout<PlannedOperation>.stride
-            + attributes.count * MemoryLayout<MemoryAttributeChange>.stride
-            + slots * MemoryLayout<Memslot>.stride
-            + unmappedDirtyPages.count * MemoryLayout<DirtyPages>.stride
-            + runs * MemoryLayout<Range<UInt64>>.stride
+        return MemoryLayout<Receipt>.stride + texts + reports + operations.count
+            * MemoryLayout<PlannedOperation>.stride + attributes.count
+            * MemoryLayout<MemoryAttributeChange>.stride + slots * MemoryLayout<Memslot>.stride
+            + unmappedDirtyPages.count * MemoryLayout<DirtyPages>.stride + runs
+            * MemoryLayout<Range<UInt64>>.stride
     }
 }

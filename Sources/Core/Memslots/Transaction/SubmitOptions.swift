@@ -43,8 +43,7 @@ public struct SubmitOptions: Hashable, Sendable {
     /// Creates options; by default for any generation, with vCPUs held out if needed, for at most
     /// a second.
     public init(
-        expectedGeneration: Generation? = nil,
-        quiesce: Quiesce = .auto,
+        expectedGeneration: Generation? = nil, quiesce: Quiesce = .auto,
         quiesceDeadline: Duration = SubmitOptions.defaultQuiesceDeadline
     ) {
         self.expectedGeneration = expectedGeneration

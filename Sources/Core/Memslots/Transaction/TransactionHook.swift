@@ -50,9 +50,7 @@ public struct TransactionChanges: Sendable {
     public let deadline: Deadline
 
     /// Creates a transaction, for tests of a hook.
-    public init(
-        changes: [MemslotChange], before: [Memslot], after: [Memslot], deadline: Deadline
-    ) {
+    public init(changes: [MemslotChange], before: [Memslot], after: [Memslot], deadline: Deadline) {
         self.changes = changes
         self.before = before
         self.after = after
@@ -81,9 +79,7 @@ public struct ObserverReport: Hashable, Sendable {
     public var messages: [String: Int] = [:]
 
     /// Reports that nothing was sent.
-    public init(observer: String, state: String) {
-        (self.observer, self.state) = (observer, state)
-    }
+    public init(observer: String, state: String) { (self.observer, self.state) = (observer, state) }
 }
 
 extension DirtyOverlay {

@@ -233,8 +233,7 @@ struct TransactionMachine {
         case .middle where tail > 0:
             (part, isHolding) = (.tail, false)
             return enter(.resuming, .resume)
-        case .middle, .tail:
-            return isRecovery ? enter(.releasing(.recovered), .release) : commit(0)
+        case .middle, .tail: return isRecovery ? enter(.releasing(.recovered), .release) : commit(0)
         }
     }
 

@@ -33,9 +33,7 @@ extension TransactionRun {
         return .done
     }
 
-    private mutating func apply(
-        _ call: SlotCall?, _ change: MemoryAttributeChange?
-    ) throws(Errno) {
+    private mutating func apply(_ call: SlotCall?, _ change: MemoryAttributeChange?) throws(Errno) {
         if let call { try surroundings.backend.apply(call) }
         guard let change else { return }
         try attributeBackend?.setMemoryAttributes(of: change.range, isPrivate: change.isPrivate)

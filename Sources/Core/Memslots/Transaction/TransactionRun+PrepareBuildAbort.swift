@@ -5,9 +5,7 @@ extension TransactionRun {
         surroundings.hooks[step % surroundings.hooks.count]
     }
 
-    func change(_ step: Int) -> MemslotChange {
-        changes[step / surroundings.hooks.count]
-    }
+    func change(_ step: Int) -> MemslotChange { changes[step / surroundings.hooks.count] }
 
     /// The hook of `step` if it receives the transaction as a whole, and the transaction. Its step
     /// comes after those of all changes.

@@ -83,16 +83,14 @@ struct TransactionRun {
         starts = [0, hold.head, all - hold.tail, all]
         isRecovery = false
         machine = TransactionMachine(
-            steps: changes.count * surroundings.hooks.count
-                + surroundings.transactionHooks.count,
+            steps: changes.count * surroundings.hooks.count + surroundings.transactionHooks.count,
             operations: all, holdsVCPUs: quiesces, head: hold.head, tail: hold.tail)
     }
 
     /// The recovery of a failed table, from what is installed to the active array, and `attributes`.
     init(
         recovering installed: [Memslot], to active: MemslotArray,
-        _ attributes: [MemoryAttributeChange], overlay: DirtyOverlay,
-        in surroundings: Surroundings
+        _ attributes: [MemoryAttributeChange], overlay: DirtyOverlay, in surroundings: Surroundings
     ) {
         plan = Plan(MemslotDiff(from: installed, to: active.slots))
         before = installed
@@ -159,9 +157,7 @@ struct TransactionRun {
     }
 
     /// Performs an action, and fires its probe.
-    private mutating func execute(
-        _ action: TransactionMachine.Action
-    ) -> TransactionMachine.Event {
+    private mutating func execute(_ action: TransactionMachine.Action) -> TransactionMachine.Event {
         let event = perform(action)
         switch (action, event) {
         case (.drain, .done) where isHolding, (.hold, .done):
@@ -181,9 +177,7 @@ struct TransactionRun {
         return event
     }
 
-    private mutating func perform(
-        _ action: TransactionMachine.Action
-    ) -> TransactionMachine.Event {
+    private mutating func perform(_ action: TransactionMachine.Action) -> TransactionMachine.Event {
         switch action {
         case .prepare(let step): return timed(\.prepare) { $0.prepare(step) }
         case .build: build()

@@ -140,9 +140,7 @@ package struct ArrayFindings: Hashable, Sendable {
         let host =
             if one.memory != nil {
                 "the same bytes \(bytes) of one memory object"
-            } else if addresses == .hidden {
-                "the same user memory"
-            } else {
+            } else if addresses == .hidden { "the same user memory" } else {
                 "user memory \(bytes)"
             }
         return Finding(
@@ -231,9 +229,7 @@ package struct ArrayFindings: Hashable, Sendable {
 
 extension Memslot {
     /// Whether it has bytes, and does not wrap 2^64.
-    package var isPossible: Bool {
-        size != .zero && guestPhysicalAddress.advanced(by: size) != nil
-    }
+    package var isPossible: Bool { size != .zero && guestPhysicalAddress.advanced(by: size) != nil }
 
     /// The guest physical addresses of a slot that is possible.
     package var guestRange: Range<UInt64> {

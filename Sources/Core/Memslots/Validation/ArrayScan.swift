@@ -65,8 +65,7 @@ extension ArrayValidator {
 
     func isSound(_ scan: ArrayScan) -> Bool {
         guard prior.isEmpty else { return false }
-        return !scan.hasFault && crowdedSpaces().isEmpty
-            && (scan.keysAscend || !hasDuplicates())
+        return !scan.hasFault && crowdedSpaces().isEmpty && (scan.keysAscend || !hasDuplicates())
             && (scan.rangesAscend || !hasOverlaps(scan))
             && (!scan.hasGuestMemfd || boundTwice().isEmpty)
     }
@@ -102,8 +101,7 @@ extension ArrayValidator {
     func isPlain(_ slot: Memslot) -> Bool {
         rulesBroken(by: slot).isEmpty && slot.size != .zero
             && !SlotRules.exceedsGuestPages(slot, capabilities: capabilities)
-            && reservedRange(under: slot) == nil && !lacksGuestMemfd(slot)
-            && !mayLackMemory(slot)
+            && reservedRange(under: slot) == nil && !lacksGuestMemfd(slot) && !mayLackMemory(slot)
     }
 
     /// Whether the part of the memory object may not be whole pages, or wrap.

@@ -76,9 +76,7 @@ struct ArrayValidator {
                 "KVM keeps \(hex(first: range.lowerBound.rawValue, last: range.upperBound.rawValue - 1)) for itself"
             )
         }
-        if SlotRules.exceedsGuestPages(slot, capabilities: capabilities) {
-            faults.appendTooLarge()
-        }
+        if SlotRules.exceedsGuestPages(slot, capabilities: capabilities) { faults.appendTooLarge() }
         return faults.all
     }
 
@@ -113,8 +111,7 @@ struct ArrayValidator {
         var intervals: [EarliestOverlap.Interval] = []
         intervals.reserveCapacity(slots.count)
         for (index, slot) in slots.enumerated() {
-            guard slot.size != .zero,
-                let end = slot.guestPhysicalAddress.advanced(by: slot.size)
+            guard slot.size != .zero, let end = slot.guestPhysicalAddress.advanced(by: slot.size)
             else { continue }
             intervals.append(
                 EarliestOverlap.Interval(
@@ -159,9 +156,7 @@ struct ArrayValidator {
         // Every slot of a space that the VM doesn't have is listed already.
         return counts.filter {
             $0.value > Int(capabilities.maxSlots) && $0.key.rawValue < capabilities.addressSpaces
-        }
-        .sorted { $0.key < $1.key }
-        .map { space, count in
+        }.sorted { $0.key < $1.key }.map { space, count in
             Violation(
                 .tooManySlots, in: space,
                 detail: "\(count) slots in address space \(space), which has room for "

@@ -51,9 +51,7 @@ struct EarliestOverlap {
         for interval in intervals {
             let first = cuts.partitioningIndex { $0 >= interval.start }
             let end = cuts.partitioningIndex { $0 >= interval.end }
-            if let owner = owners.minimum(in: first..<end) {
-                found.append((interval.index, owner))
-            }
+            if let owner = owners.minimum(in: first..<end) { found.append((interval.index, owner)) }
             var piece = firstFree(from: first, in: &nextFree)
             while piece < end {
                 owners.set(piece, to: interval.index)
@@ -137,9 +135,7 @@ struct ChangedOverlaps {
     }
 
     /// Whether two of the slots share a guest page.
-    var exist: Bool {
-        meetEachOther || new.contains { overlapsUnchangedSlot(slots[Int($0)]) }
-    }
+    var exist: Bool { meetEachOther || new.contains { overlapsUnchangedSlot(slots[Int($0)]) } }
 
     private var meetEachOther: Bool {
         zip(new, new.dropFirst()).contains { left, right in

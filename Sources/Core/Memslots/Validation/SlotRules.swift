@@ -192,9 +192,8 @@ struct SlotFaults {
         ) { slot, limits in
             "there is no such address space; the VM has \(limits.addressSpaces)"
         },
-        Rule(
-            rule: .addressOverflow, kind: .addressOverflow, member: "guestPhysicalAddress"
-        ) { slot, _ in
+        Rule(rule: .addressOverflow, kind: .addressOverflow, member: "guestPhysicalAddress") {
+            slot, _ in
             "guest physical address \(slot.guestPhysicalAddress) and size \(slot.size) wrap 2^64"
         },
         Rule(rule: .sizeTooLarge, kind: .sizeTooLarge, member: "size") { slot, limits in

@@ -20,8 +20,7 @@ struct Layout {
         func slot(_ number: UInt64, at address: GuestPhysicalAddress) -> Memslot {
             Memslot(
                 id: SlotID(UInt32(number)), guestPhysicalAddress: address, size: size,
-                userspaceAddress: UserspaceAddress(
-                    memory.base.rawValue + number * size.rawValue))
+                userspaceAddress: UserspaceAddress(memory.base.rawValue + number * size.rawValue))
         }
         self.memory = memory
         (low, ram) = (slot(0, at: 0), slot(1, at: 0x4000_0000))

@@ -115,9 +115,7 @@ package enum BuiltProgram {
     @discardableResult
     package static func wait(for process: pid_t) -> Bool {
         var status: Int32 = 0
-        while waitpid(process, &status, 0) < 0 {
-            if errno != EINTR { return false }
-        }
+        while waitpid(process, &status, 0) < 0 { if errno != EINTR { return false } }
         return status == 0
     }
 }

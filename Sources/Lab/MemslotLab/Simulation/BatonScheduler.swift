@@ -74,9 +74,7 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         return time
     }
 
-    func yield() {
-        if isRunning { passOn(from: fibers[current]) }
-    }
+    func yield() { if isRunning { passOn(from: fibers[current]) } }
 
     func wait(for key: ObjectIdentifier, until deadline: Deadline) -> Bool {
         let isInTime = wait(Fiber.State.waiting(key: key, until: deadline))

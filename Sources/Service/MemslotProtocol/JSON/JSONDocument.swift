@@ -19,9 +19,7 @@ package final class JSONDocument: @unchecked Sendable {
         parsing bytes: [UInt8], in range: Range<Int>? = nil, depthLimit: Int = 64
     ) throws(JSONError) {
         let range = (range ?? 0..<bytes.count).clamped(to: 0..<bytes.count)
-        do {
-            tape = try JSONTape(scanning: bytes, in: range, depthLimit: depthLimit)
-        } catch {
+        do { tape = try JSONTape(scanning: bytes, in: range, depthLimit: depthLimit) } catch {
             let position = SourcePosition(of: error.offset, in: bytes, from: range.lowerBound)
             throw JSONError(
                 problem: error.problem, offset: error.offset - range.lowerBound,

@@ -64,8 +64,7 @@ extension JSONScanner {
                 base[at + 1] == UInt8(ascii: "u"), try hexUnit(at: at + 2) & 0xFC00 == 0xDC00
             else { throw JSONFault(problem: .loneSurrogate, offset: start) }
             at += 6
-        default:
-            throw JSONFault(problem: .badEscape, offset: start)
+        default: throw JSONFault(problem: .badEscape, offset: start)
         }
     }
 
@@ -109,11 +108,7 @@ extension JSONScanner {
     mutating func scanNumber() throws(JSONFault) {
         let start = at
         if byte == UInt8(ascii: "-") { at += 1 }
-        if byte == UInt8(ascii: "0") {
-            at += 1
-        } else {
-            try skipDigits()
-        }
+        if byte == UInt8(ascii: "0") { at += 1 } else { try skipDigits() }
         if byte == UInt8(ascii: ".") {
             at += 1
             try skipDigits()

@@ -35,8 +35,7 @@ struct JSONScanner {
     @inline(__always)
     private mutating func scanValue() throws(JSONFault) -> Bool {
         switch byte {
-        case UInt8(ascii: "\""):
-            try scanString()
+        case UInt8(ascii: "\""): try scanString()
         case UInt8(ascii: "{"):
             try open(.object)
             if byte == UInt8(ascii: "}") { break }
@@ -45,16 +44,11 @@ struct JSONScanner {
         case UInt8(ascii: "["):
             try open(.array)
             return byte != UInt8(ascii: "]")
-        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
-            try scanNumber()
-        case UInt8(ascii: "t"):
-            try scanLiteral(.true, "true")
-        case UInt8(ascii: "f"):
-            try scanLiteral(.false, "false")
-        case UInt8(ascii: "n"):
-            try scanLiteral(.null, "null")
-        default:
-            throw JSONFault(problem: .noValue, offset: at)
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"): try scanNumber()
+        case UInt8(ascii: "t"): try scanLiteral(.true, "true")
+        case UInt8(ascii: "f"): try scanLiteral(.false, "false")
+        case UInt8(ascii: "n"): try scanLiteral(.null, "null")
+        default: throw JSONFault(problem: .noValue, offset: at)
         }
         return false
     }

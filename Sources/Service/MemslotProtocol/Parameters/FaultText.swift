@@ -36,9 +36,7 @@ extension JSONDocument {
 package func pathComponent(_ name: String) -> String {
     let isPlain =
         !name.isEmpty
-        && name.allSatisfy {
-            $0.isASCII && ($0.isLetter || $0.isNumber) || $0 == "_" || $0 == "-"
-        }
+        && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber) || $0 == "_" || $0 == "-" }
     let name = shortened(name)
     return isPlain ? name : "\"\(name)\""
 }

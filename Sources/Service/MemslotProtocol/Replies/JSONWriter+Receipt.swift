@@ -120,8 +120,7 @@ extension JSONWriter {
     /// Writes the members that a backing has, of an open object.
     package mutating func members(of backing: SlotBacking) {
         switch backing {
-        case .userspaceAddress(let address):
-            member("userspaceAddress", address: address.rawValue)
+        case .userspaceAddress(let address): member("userspaceAddress", address: address.rawValue)
         case .memory(let name, let offset):
             member("memory", name)
             member("memoryOffset", address: offset.rawValue)
@@ -132,9 +131,7 @@ extension JSONWriter {
     /// Writes the members `slot` and, where it is not 0, `addressSpace`, of an open object.
     package mutating func members(of slot: SlotKey) {
         member("slot", UInt64(slot.id.rawValue))
-        if slot.addressSpace != .main {
-            member("addressSpace", UInt64(slot.addressSpace.rawValue))
-        }
+        if slot.addressSpace != .main { member("addressSpace", UInt64(slot.addressSpace.rawValue)) }
     }
 
     /// Writes a list of private ranges, or of changes of them; an empty one only if `evenIfEmpty`.

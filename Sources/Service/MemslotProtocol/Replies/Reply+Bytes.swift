@@ -31,9 +31,7 @@ extension Reply {
 extension ProtocolError {
     /// At least as many bytes as the encoded error has.
     package var byteBound: Int {
-        violations.reduce(Bound.small + data.byteBound + Bound.text(message)) {
-            $0 + $1.byteBound
-        }
+        violations.reduce(Bound.small + data.byteBound + Bound.text(message)) { $0 + $1.byteBound }
     }
 }
 
@@ -67,9 +65,7 @@ extension SlotBacking {
     }
 }
 
-extension TranslatedAddress {
-    fileprivate var byteBound: Int { 208 + backing.byteBound }
-}
+extension TranslatedAddress { fileprivate var byteBound: Int { 208 + backing.byteBound } }
 
 extension TranslatedAddress? {
     /// At least as many bytes as the piece of a range has there.
@@ -78,9 +74,7 @@ extension TranslatedAddress? {
 
 extension NamedSlots {
     fileprivate var byteBound: Int {
-        reduce(16) {
-            $0 + Bound.slot + $1.backing.byteBound + Bound.text($1.guestMemfd)
-        }
+        reduce(16) { $0 + Bound.slot + $1.backing.byteBound + Bound.text($1.guestMemfd) }
     }
 }
 

@@ -123,8 +123,7 @@ private struct Envelope {
             if value.kind != .string {
                 fail("the method must be a string, and is \(value.kind)", path: "method")
             }
-        default:
-            params = value
+        default: params = value
         }
     }
 

@@ -182,9 +182,7 @@ final class TableAudience: Sendable {
 
     /// Each access to a closure through a generic `inout` wraps it once more, even if it only reads,
     /// until a call overflows the stack. In a structure the closure is not wrapped.
-    private struct Box: Sendable {
-        let observer: Observer
-    }
+    private struct Box: Sendable { let observer: Observer }
 
     private let box = Locked<Box?>(nil)
 

@@ -23,8 +23,7 @@ extension MemslotService {
         }
         let kind: MemoryObject.Kind =
             switch parameters.source {
-            case .made(let backing):
-                try make(backing, vm, id, place, parameters)
+            case .made(let backing): try make(backing, vm, id, place, parameters)
             case .passed(let index):
                 .mapped(try adopt(index, of: descriptors, size: parameters.size, peer))
             }

@@ -31,9 +31,7 @@ extension MemslotService {
                 subscriptions: budgets.subscriptions.held(by: account.user),
                 users: [0, geteuid()].contains(peer.user)
                     ? registry.withLock { $0.all.map { ($0.account.user, $0.account.all) } } : [],
-                vms: vms.map {
-                    $0.metrics.figures(Counter.allCases.filter(\.isOfVM), vm: $0.name)
-                },
+                vms: vms.map { $0.metrics.figures(Counter.allCases.filter(\.isOfVM), vm: $0.name) },
                 openMetrics: openMetrics(of: peer)))
     }
 }

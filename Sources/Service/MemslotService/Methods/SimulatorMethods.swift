@@ -18,8 +18,7 @@ extension MemslotService {
             guard times > 0 else { break }
             simulator.inject(
                 FaultInjection(
-                    operation: Int(clamping: operation), errno: errno,
-                    times: Int(clamping: times)))
+                    operation: Int(clamping: operation), errno: errno, times: Int(clamping: times)))
         }
         return .vm(vm.name)
     }

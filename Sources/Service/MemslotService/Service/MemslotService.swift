@@ -95,8 +95,7 @@ extension MemslotService {
     ///     `.attachObserver`.
     /// - Throws: why the command is refused. It has no effect then.
     public func execute(
-        _ command: Command, on connection: ServiceConnection,
-        descriptors: PassedDescriptors = .none
+        _ command: Command, on connection: ServiceConnection, descriptors: PassedDescriptors = .none
     ) throws(ProtocolError) -> Reply {
         let peer = connection.peer
         let metrics = metrics(of: peer)
@@ -115,11 +114,9 @@ extension MemslotService {
             case .listMemory(let vm): try listMemory(of: vm, peer)
             case .destroyMemory(let vm, let memory): try destroyMemory(memory, of: vm, peer)
             case .exportMemory(let vm, let memory): try exportMemory(memory, of: vm, peer)
-            case .attachObserver(let parameters):
-                try attachObserver(parameters, peer, descriptors)
+            case .attachObserver(let parameters): try attachObserver(parameters, peer, descriptors)
             case .listObservers(let vm): try listObservers(of: vm, peer)
-            case .detachObserver(let vm, let observer):
-                try detachObserver(observer, from: vm, peer)
+            case .detachObserver(let vm, let observer): try detachObserver(observer, from: vm, peer)
             case .submit(let parameters): try submit(parameters, peer)
             case .plan(let parameters): try plan(parameters, peer)
             case .getSlots(let vm, let generation): try getSlots(of: vm, at: generation, peer)

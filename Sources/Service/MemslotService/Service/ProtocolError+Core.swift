@@ -15,8 +15,7 @@ extension ProtocolError {
             self.init(data, message: error.message)
         case .quiesceTimeout(let vcpus, let readers):
             self.init(
-                ErrorData(.quiesceTimeout, vcpus: vcpus, readers: readers),
-                message: error.message)
+                ErrorData(.quiesceTimeout, vcpus: vcpus, readers: readers), message: error.message)
         case .rolledBack(let rollback):
             var data = ErrorData(.rolledBack, of: rollback.call?.key)
             (data.errno, data.operation) = (rollback.errno, rollback.operation)
@@ -31,8 +30,7 @@ extension ProtocolError {
         self.init(
             ErrorData(
                 .vmFailed, path: failure.attribute.map { _ in "attributes" },
-                errno: failure.undoErrno, operation: failure.operation),
-            message: failure.message)
+                errno: failure.undoErrno, operation: failure.operation), message: failure.message)
     }
 
     init(_ error: DirtyLogError) {

@@ -68,8 +68,7 @@ extension MemslotService {
         case .attachObserver(let parameters):
             return (named(parameters.vm)?.feed.published.table.slots.count ?? 0)
                 * RequestCost.slotBytes
-        case .subscribe:
-            return budgets.slots.held(by: peer.user) * RequestCost.slotBytes / 4
+        case .subscribe: return budgets.slots.held(by: peer.user) * RequestCost.slotBytes / 4
         case .translate(let parameters):
             guard let vm = named(parameters.vm) else { return 0 }
             // A range has a piece for each slot, and one between two.
@@ -93,8 +92,7 @@ extension MemslotService {
                 + (parameters.memory == nil
                     ? 3 * RequestCost.bitmapBytes(min(pages, most))
                     : 5 * RequestCost.bitmapBytes(pages))
-        case .listVMs, .getMetrics:
-            return budgets.vms.held(by: peer.user) * RequestCost.listedBytes
+        case .listVMs, .getMetrics: return budgets.vms.held(by: peer.user) * RequestCost.listedBytes
         case .listMemory: return budgets.memories.held(by: peer.user) * RequestCost.slotBytes
         case .getHistory(let parameters):
             return min(Int(clamping: parameters.last ?? .max), limits.receipts)

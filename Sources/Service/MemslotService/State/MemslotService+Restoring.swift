@@ -18,9 +18,7 @@ extension MemslotService {
                 let (vm, peer) = (record.create.vm, Peer(user: record.user))
                 guard registry.withLock({ $0.vm(vm, of: peer) }) == nil,
                     unrestored(vm, of: peer) == nil
-                else {
-                    throw DamagedRecord("the VM \"\(vm)\" has another record")
-                }
+                else { throw DamagedRecord("the VM \"\(vm)\" has another record") }
                 restore(record, state)
                 inventory.claim(record)
             } catch { inventory.setAside(name, of: number, error.reason, in: state) }
@@ -83,14 +81,12 @@ extension VirtualMachine {
             let kind: MemoryObject.Kind =
                 switch kept.place {
                 case .guestMemfd, .sharedGuestMemfd:
-                    try makeGuestMemfd(
-                        size: kept.size, isShared: kept.place == .sharedGuestMemfd)
+                    try makeGuestMemfd(size: kept.size, isShared: kept.place == .sharedGuestMemfd)
                 case .file, .descriptor: .mapped(try state.restore(kept, of: record.number))
                 }
             let object = MemoryObject(
-                id: kept.id, name: kept.name, size: kept.size, pageSize: kept.pageSize,
-                kind: kind, charges: account.reserve(held: kept.size.rawValue),
-                place: kept.place)
+                id: kept.id, name: kept.name, size: kept.size, pageSize: kept.pageSize, kind: kind,
+                charges: account.reserve(held: kept.size.rawValue), place: kept.place)
             memory.objects.withLock { $0.add(object) }
         }
         memory.objects.withLock { $0.skip(record.lastMemory) }

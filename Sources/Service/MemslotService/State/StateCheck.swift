@@ -55,8 +55,7 @@ package enum StateCheck {
                 let state = StateFile(directory: directory, name: file, isSynced: true)
                 try converting(
                     { (failure: StateFile.Failure) in failure.errno }, state.replace(restored)
-                )
-                .removePrevious()
+                ).removePrevious()
                 valid.insert(number)
                 return (name, text + "; \(file) is now \(accept(record))", false)
             }

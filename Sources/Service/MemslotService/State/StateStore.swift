@@ -41,9 +41,7 @@ public final class StateStore: Sendable {
 
     /// Records and logs a damaged record, which is in the file `setAside` now if it is not `nil`.
     func report(damaged file: String, setAside: String?, of vm: UInt64, _ reason: String) {
-        func isRecord(_ bytes: [UInt8]?) -> Bool {
-            (try? VMRecord(bytes ?? [], number: vm)) != nil
-        }
+        func isRecord(_ bytes: [UInt8]?) -> Bool { (try? VMRecord(bytes ?? [], number: vm)) != nil }
         let bytes = try? directory.record(setAside ?? file)
         let repair: ServerState.Repair =
             if isRecord(try? directory.record(StateNames.record(vm))) { .unneeded } else {
@@ -100,15 +98,12 @@ extension StateStore {
         let troubles = troubles.withLock { $0 }
         return ServerState(
             directory: path, hasDescriptorStore: descriptors != nil,
-            unrestored: (troubles.unrestored[peer.user] ?? [:]).sorted { $0.key < $1.key }
-                .map { vm, trouble in
-                    ServerState.Record(
-                        vm: vm.text, file: StateNames.record(trouble.record), reason: trouble.reason
-                    )
-                },
-            damaged: troubles.damaged,
-            ahead: troubles.ahead.filter { $0.value.user == peer.user }
-                .sorted { $0.key < $1.key }
+            unrestored: (troubles.unrestored[peer.user] ?? [:]).sorted { $0.key < $1.key }.map {
+                vm, trouble in
+                ServerState.Record(
+                    vm: vm.text, file: StateNames.record(trouble.record), reason: trouble.reason)
+            }, damaged: troubles.damaged,
+            ahead: troubles.ahead.filter { $0.value.user == peer.user }.sorted { $0.key < $1.key }
                 .map { ServerState.Record(vm: $0.value.vm, file: $0.key) })
     }
 }

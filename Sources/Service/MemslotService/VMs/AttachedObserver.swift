@@ -39,8 +39,7 @@ final class AttachedObserver: Sendable {
                 }
                 return VhostUserObserver.isWritableMemory(slot)
                     && (names.map { $0.contains(Name(name ?? "")) } ?? true)
-            },
-            descriptor: { object in memory.objects.withLock { $0.descriptor(of: object) } },
+            }, descriptor: { object in memory.objects.withLock { $0.descriptor(of: object) } },
             patience: Self.patience)
     }
 

@@ -139,8 +139,7 @@ extension VirtualMachine {
             }
         }
         guard let guestMemfds else { throw unavailable(.invalidArgument) }
-        let handle = try converting(
-            unavailable, guestMemfds.create(size: size, isShared: isShared))
+        let handle = try converting(unavailable, guestMemfds.create(size: size, isShared: isShared))
         do throws(Errno) {
             guard isShared else { return .guestMemfd(handle: handle, mapping: nil) }
             return .guestMemfd(

@@ -54,7 +54,5 @@ struct SlotNames: Sendable {
 
 extension ByteCount {
     /// The sum, for places within a present slot, which does not wrap.
-    fileprivate func plus(_ other: ByteCount) -> ByteCount {
-        ByteCount(rawValue &+ other.rawValue)
-    }
+    fileprivate func plus(_ other: ByteCount) -> ByteCount { ByteCount(rawValue &+ other.rawValue) }
 }

@@ -60,11 +60,9 @@ struct SlotResolver {
         let isUnchanged =
             given.slot == UInt64(slot.assignedID.rawValue)
             && given.addressSpace == UInt64(slot.addressSpace.rawValue)
-            && given.guestPhysicalAddress == slot.guestPhysicalAddress
-            && given.size == slot.size && given.flags == slot.flags
-            && given.userspaceAddress == nil && given.memory == nil
-            && given.memoryOffset == nil && given.guestMemfd == nil
-            && given.guestMemfdOffset == nil
+            && given.guestPhysicalAddress == slot.guestPhysicalAddress && given.size == slot.size
+            && given.flags == slot.flags && given.userspaceAddress == nil && given.memory == nil
+            && given.memoryOffset == nil && given.guestMemfd == nil && given.guestMemfdOffset == nil
         guard isUnchanged else {
             throw Self.fault(
                 index, "opaque",
@@ -78,9 +76,7 @@ struct SlotResolver {
     }
 
     /// Checks for members that need another one.
-    private func checkMembers(
-        of parameters: [SlotParameters], _ index: Int
-    ) throws(ProtocolError) {
+    private func checkMembers(of parameters: [SlotParameters], _ index: Int) throws(ProtocolError) {
         let member: String
         let lacks: String
         if parameters[index].guestMemfd != nil && !parameters[index].flags.contains(.guestMemfd) {
@@ -131,8 +127,7 @@ struct SlotResolver {
             }
         }
         let named = parameters[index].guestMemfd.flatMap {
-            resolve(
-                guestMemfd: $0, at: parameters[index].guestMemfdOffset ?? .zero, slot, index)
+            resolve(guestMemfd: $0, at: parameters[index].guestMemfdOffset ?? .zero, slot, index)
         }
         // Memory that is a guest_memfd itself is its own binding, and no other memory's.
         let own = slot.flags.contains(.guestMemfd) ? memory.flatMap(names.objects.binding) : nil
@@ -200,8 +195,7 @@ struct SlotResolver {
 
     /// Validates the part of `object` that a slot uses, and records the faults.
     private mutating func isWithin(
-        _ object: ListedMemory, _ offset: ByteCount, _ slot: Memslot, _ index: Int,
-        _ member: String
+        _ object: ListedMemory, _ offset: ByteCount, _ slot: Memslot, _ index: Int, _ member: String
     ) -> Bool {
         let isGuestMemfd = member == "guestMemfdOffset"
         let errno: Errno? = isGuestMemfd ? .invalidArgument : nil

@@ -20,9 +20,7 @@ struct VMRegistry: Sendable {
     init(_ budgets: Budgets) { self.budgets = budgets }
 
     /// The VM of `peer`'s user that has this name.
-    func vm(_ name: String, of peer: Peer) -> VirtualMachine? {
-        users[peer.user]?.vms[Name(name)]
-    }
+    func vm(_ name: String, of peer: Peer) -> VirtualMachine? { users[peer.user]?.vms[Name(name)] }
 
     /// All VMs of `peer`'s user, by name.
     func all(of peer: Peer) -> [VirtualMachine] {
@@ -105,9 +103,7 @@ extension VMRegistry {
     /// Ends the subscription of `peer` to `vm` by name.
     mutating func unfollow(_ vm: VirtualMachine, _ peer: Peer) {
         forget(vm, of: peer.connection, peer.user)
-        if users[peer.user]?.followers[peer.connection] == nil {
-            vm.feed.unfollow(peer.connection)
-        }
+        if users[peer.user]?.followers[peer.connection] == nil { vm.feed.unfollow(peer.connection) }
     }
 
     mutating func unfollowAll(_ peer: Peer) {
@@ -133,9 +129,7 @@ extension VMRegistry {
     private mutating func forget(_ vm: VirtualMachine, of connection: UInt64, _ user: UInt32) {
         guard users[user]?.named[connection]?.remove(ObjectIdentifier(vm)) != nil else { return }
         users[user]?.account.unsubscribe(1)
-        if users[user]?.named[connection]?.isEmpty == true {
-            users[user]?.named[connection] = nil
-        }
+        if users[user]?.named[connection]?.isEmpty == true { users[user]?.named[connection] = nil }
     }
 }
 

@@ -17,9 +17,8 @@ extension VirtualMachine {
             }
             var logs: BudgetCharge?
             defer { withExtendedLifetime(logs) {} }
-            return try table.submit(
-                resolved.slots, options: options, prior: resolved.faults
-            ) { generation, slots, ranges throws(ProtocolError) in
+            return try table.submit(resolved.slots, options: options, prior: resolved.faults) {
+                generation, slots, ranges throws(ProtocolError) in
                 logs = try chargeDirty(for: slots, options, isPlan: false)
                 try admit(generation, slots, ranges)
             }

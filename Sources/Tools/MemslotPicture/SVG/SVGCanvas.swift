@@ -79,9 +79,7 @@ package protocol SVGNumber: Comparable, ExpressibleByIntegerLiteral {
     var svg: String { get }
 }
 
-extension Int: SVGNumber {
-    package var svg: String { String(self) }
-}
+extension Int: SVGNumber { package var svg: String { String(self) } }
 
 extension Double: SVGNumber {
     package var svg: String {

@@ -64,8 +64,7 @@ package struct ScenarioPlayer {
 
     /// Why the scenario can't be played on KVM; `nil` if KVM opens or is not required.
     package mutating func kvmUnavailability() throws(TargetLost) -> String? {
-        guard let backend, backend != .simulated, replay == nil,
-            !hasQueriedHost || backend == .kvm
+        guard let backend, backend != .simulated, replay == nil, !hasQueriedHost || backend == .kvm
         else { return nil }
         hasQueriedHost = true
         var line = JSONWriter()

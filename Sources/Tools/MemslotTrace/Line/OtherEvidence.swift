@@ -92,8 +92,7 @@ struct EvidenceCall {
                 slot: UInt32(truncatingIfNeeded: words[0]),
                 flags: UInt32(truncatingIfNeeded: words[1]), guestPhysicalAddress: words[2],
                 memorySize: words[3], userspaceAddress: words[4],
-                guestMemfd: isNew ? RawGuestMemfd.none : nil),
-            result: .none)
+                guestMemfd: isNew ? RawGuestMemfd.none : nil), result: .none)
     }
 }
 

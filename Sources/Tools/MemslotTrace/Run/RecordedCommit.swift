@@ -94,8 +94,7 @@ extension RawRegion {
             userspaceAddress: user,
             guestMemfd: call.number("guest_memfd").map {
                 .file(index: UInt32(truncatingIfNeeded: $0))
-            },
-            guestMemfdOffset: call.number("guest_memfd_offset") ?? 0)
+            }, guestMemfdOffset: call.number("guest_memfd_offset") ?? 0)
     }
 }
 

@@ -169,9 +169,7 @@ extension UserMapping {
     }
 }
 
-extension ThreadID {
-    init(_ words: crun_record) { rawValue = UInt32(bitPattern: words.thread) }
-}
+extension ThreadID { init(_ words: crun_record) { rawValue = UInt32(bitPattern: words.thread) } }
 
 extension RunCall {
     init(_ words: crun_record, number: Int) {

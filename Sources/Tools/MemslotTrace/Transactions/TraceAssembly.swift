@@ -102,8 +102,7 @@ struct TraceAssembly {
                     traced: log.machines[machine],
                     needs: log.machines[machine].limits ?? builders[machine]?.needs
                         ?? SimulatedParameters())
-            },
-            transactions: transactions, startTime: log.calls.first?.time)
+            }, transactions: transactions, startTime: log.calls.first?.time)
         return TraceImport(
             scenario: scenario,
             report: ImportReport(
@@ -113,8 +112,7 @@ struct TraceAssembly {
                 memoryFindings: (early + found).map { (places[$0.machine] ?? 0, $0.finding) },
                 removedBytes: order.reduce(0) {
                     $0.addingSaturated(builders[$1]?.engine.removedBytes ?? 0)
-                },
-                hasTimes: log.calls.contains { $0.time != nil }, hasCoarseTimes: log.isCoarse,
+                }, hasTimes: log.calls.contains { $0.time != nil }, hasCoarseTimes: log.isCoarse,
                 clockJumps: log.clockJumps, isRecorded: log.isRecorded))
     }
 

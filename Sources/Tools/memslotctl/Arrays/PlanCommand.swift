@@ -128,8 +128,7 @@ struct OperationReasons {
             before.userspaceAddress != after.userspaceAddress || before.memory != after.memory
         let sizes = (HumanSize(before.size), HumanSize(after.size))
         let members = [
-            (before.size != after.size, "size (\(sizes.0) → \(sizes.1))"),
-            (isElsewhere, "backing"),
+            (before.size != after.size, "size (\(sizes.0) → \(sizes.1))"), (isElsewhere, "backing"),
             (before.flags.contains(.readOnly) != after.flags.contains(.readOnly), "readonly"),
             (before.flags.union(after.flags).contains(.guestMemfd), "a guest-memfd slot"),
         ]

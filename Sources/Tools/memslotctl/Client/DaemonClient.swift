@@ -76,13 +76,9 @@ protocol RequestCommand: ParsableCommand {
     func lines(_ result: JSONValue) -> [String]
 }
 
-extension RequestCommand {
-    func run() throws { try client.run(request(), lines: lines) }
-}
+extension RequestCommand { func run() throws { try client.run(request(), lines: lines) } }
 
-protocol VMRequestCommand: RequestCommand {
-    var target: VMOptions { get }
-}
+protocol VMRequestCommand: RequestCommand { var target: VMOptions { get } }
 
 extension VMRequestCommand {
     var client: ClientOptions { target.client }

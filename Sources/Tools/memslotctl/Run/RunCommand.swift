@@ -110,9 +110,7 @@ struct RunCommand: ParsableCommand {
             reportWord == nil || report != nil,
             "--report: full or summary, not '\(reportWord ?? "")'")
         try require((1...10_000_000).contains(quietUs), "--quiet-us: 1 to 10000000")
-        try require(
-            (1...10_000_000).contains(holdBudgetUs ?? 1),
-            "--hold-budget-us: 1 to 10000000")
+        try require((1...10_000_000).contains(holdBudgetUs ?? 1), "--hold-budget-us: 1 to 10000000")
         try require((1...3600).contains(holdLimitS), "--hold-limit-s: 1 to 3600")
         try require(
             atomic || (holdBudgetUs == nil && pastBudget == .finish),

@@ -18,9 +18,7 @@ struct ReplayReport {
     /// Whether only mismatches are printed; then rows are not kept.
     private let isQuiet: Bool
 
-    init(file: String, isQuiet: Bool) {
-        (self.file, self.isQuiet) = (file, isQuiet)
-    }
+    init(file: String, isQuiet: Bool) { (self.file, self.isQuiet) = (file, isQuiet) }
 
     private(set) var isMet = true
 

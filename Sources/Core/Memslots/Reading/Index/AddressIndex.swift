@@ -26,10 +26,7 @@ final class AddressIndex: @unchecked Sendable {
     /// Indexes `slots`, which don't overlap.
     ///
     /// - Parameter search: how to search; as this processor does best if left out.
-    init(
-        _ slots: [Memslot],
-        search: (TreeShape) -> SlotTree.Search = AddressIndex.fastestSearch
-    ) {
+    init(_ slots: [Memslot], search: (TreeShape) -> SlotTree.Search = AddressIndex.fastestSearch) {
         trees = Self.allocate(0)
         records = Self.allocate(0)
         nodes = Self.allocate(0)
@@ -45,8 +42,7 @@ final class AddressIndex: @unchecked Sendable {
 
     /// Returns the fastest search function of this processor for a tree of this shape.
     static func fastestSearch(_ shape: TreeShape) -> SlotTree.Search {
-        creading_fastest_search(
-            shape.width, UInt64(shape.levels.count), UInt64(shape.topKeys))
+        creading_fastest_search(shape.width, UInt64(shape.levels.count), UInt64(shape.topKeys))
     }
 
     /// The tree of `space`, where that has slots.
@@ -80,9 +76,7 @@ final class AddressIndex: @unchecked Sendable {
     }
 
     /// Positions in the array, ascending by address space and address.
-    var positions: [Int] {
-        spaces.flatMap { $0.records.map { Int(records[$0].position) } }
-    }
+    var positions: [Int] { spaces.flatMap { $0.records.map { Int(records[$0].position) } } }
 
     /// The records, for a test that makes them unusable.
     var allRecords: UnsafeMutableBufferPointer<SlotRecord> {
@@ -107,8 +101,7 @@ final class AddressIndex: @unchecked Sendable {
         }
         Self.make(&trees, &treeCapacity, room: spaces.count)
         let shapes = spaces.map { space in
-            TreeShape(
-                keys: space.records.count, last: records[space.records.upperBound - 1].start)
+            TreeShape(keys: space.records.count, last: records[space.records.upperBound - 1].start)
         }
         Self.make(&nodes, &nodeCapacity, room: shapes.reduce(0) { $0 + $1.nodes })
         var node = nodes

@@ -17,9 +17,7 @@ struct AddressOrder {
         var first = 0
         var isInOrder = true
         for (position, slot) in slots.enumerated() {
-            let (space, start) = (
-                slot.addressSpace.rawValue, slot.guestPhysicalAddress.rawValue
-            )
+            let (space, start) = (slot.addressSpace.rawValue, slot.guestPhysicalAddress.rawValue)
             if position == 0 || space != last.space {
                 // Arrays are sorted by key, so that an address space stands in one piece.
                 if position > 0 { spaces.append(Space(id: last.space, range: first..<position)) }
@@ -39,8 +37,7 @@ struct AddressOrder {
     ) {
         for (offset, place) in range.enumerated() {
             let position = positions.map { $0[place] } ?? UInt32(truncatingIfNeeded: place)
-            (records + offset).initialize(
-                to: SlotRecord(slots[Int(position)], position: position))
+            (records + offset).initialize(to: SlotRecord(slots[Int(position)], position: position))
         }
     }
 }

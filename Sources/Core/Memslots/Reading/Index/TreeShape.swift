@@ -74,9 +74,7 @@ struct TreeShape {
         let room = Self.keys(in: width)
         // Allocated as nodes, which have no other use than their keys.
         let keys = UnsafeMutableRawPointer(level).bindMemory(to: Key.self, capacity: nodes * room)
-        func key(_ record: Int) -> Key {
-            Key(truncatingIfNeeded: Self.page(records[record].start))
-        }
+        func key(_ record: Int) -> Key { Key(truncatingIfNeeded: Self.page(records[record].start)) }
         if number == 0 {
             for place in 0..<count { keys[place] = key(place) }
             for place in count..<nodes * room { keys[place] = .max }

@@ -24,9 +24,7 @@ final class ReaderRegistry: @unchecked Sendable {
     // Guarded by `monitor`.
     private var hasUnreportedRetirement = false
 
-    private struct LateLeaveHandler: Sendable {
-        let run: @Sendable () -> Void
-    }
+    private struct LateLeaveHandler: Sendable { let run: @Sendable () -> Void }
 
     /// How long a wait spins before it sleeps, in nanoseconds. Most visits are much shorter.
     private static let spin: UInt64 = 20_000
@@ -36,8 +34,7 @@ final class ReaderRegistry: @unchecked Sendable {
     ) {
         self.fence = fence
         memory = .allocate(byteCount: 128, alignment: 128)
-        active = memory.bindMemory(
-            to: Atomic<UnsafePointer<VersionLines>>.self, capacity: 1)
+        active = memory.bindMemory(to: Atomic<UnsafePointer<VersionLines>>.self, capacity: 1)
         active.initialize(to: Atomic(UnsafePointer(version.lines)))
     }
 
@@ -103,8 +100,7 @@ final class ReaderRegistry: @unchecked Sendable {
 
     /// Lets readers that enter from now on find `version`.
     func publish(_ version: ArrayVersion) {
-        active.pointee.store(
-            UnsafePointer(version.lines), ordering: .sequentiallyConsistent)
+        active.pointee.store(UnsafePointer(version.lines), ordering: .sequentiallyConsistent)
     }
 
     /// The readers that may still read what was published before the present version.
@@ -220,8 +216,7 @@ final class ReaderRecord: @unchecked Sendable {
         let size = (MemoryLayout<ReaderLines>.stride + 127) / 128 * 128
         memory = .allocate(byteCount: size, alignment: 128)
         lines = memory.bindMemory(to: ReaderLines.self, capacity: 1)
-        lines.initialize(
-            to: ReaderLines(version: version, noRecord: ArrayVersion.noRecord))
+        lines.initialize(to: ReaderLines(version: version, noRecord: ArrayVersion.noRecord))
     }
 
     deinit {

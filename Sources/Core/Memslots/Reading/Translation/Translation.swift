@@ -62,8 +62,7 @@ public struct HostSegment: Hashable, Sendable {
 
     /// No memory, to fill a buffer with.
     @inlinable public static var none: HostSegment {
-        HostSegment(
-            userspaceAddress: UserspaceAddress(rawValue: 0), size: ByteCount(rawValue: 0))
+        HostSegment(userspaceAddress: UserspaceAddress(rawValue: 0), size: ByteCount(rawValue: 0))
     }
 
     /// The memory itself; `nil` at address 0, as in ``none``. Whether an address is mapped in this

@@ -92,15 +92,11 @@ final class SweepWorld {
         (options.expectedGeneration, options.quiesceDeadline) = (
             generation, .milliseconds(deadline)
         )
-        return Result { () throws(SubmitError) in
-            try table.submit(scene.wanted, options: options)
-        }
+        return Result { () throws(SubmitError) in try table.submit(scene.wanted, options: options) }
     }
 
     /// Plans the scene's array. Its ids show whether a failed submit kept any.
-    func plan() -> Receipt? {
-        try? table.plan(scene.wanted, options: options)
-    }
+    func plan() -> Receipt? { try? table.plan(scene.wanted, options: options) }
 
     /// Arms a script and empties all logs.
     func begin(_ script: FaultScript = FaultScript(), veto: Int? = nil) {

@@ -29,8 +29,7 @@ final class WireClient: SimulatedActor {
             array.isInstalled
                 || world.arrays[array.generation] == array.slots
                     && world.privateRanges[array.generation] == array.privateRanges,
-            .readerSeesWhole,
-            "memslots.get returns \(array.slots) at \(array.generation)")
+            .readerSeesWhole, "memslots.get returns \(array.slots) at \(array.generation)")
         return (array.generation, array.slots)
     }
 

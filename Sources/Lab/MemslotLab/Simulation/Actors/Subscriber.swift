@@ -78,9 +78,7 @@ final class Subscriber: SimulatedActor, @unchecked Sendable {
 final class Witness: SimulatedActor, @unchecked Sendable {
     /// The events of one observation. One more may arrive while it is cancelled.
     // Sendable: only the thread with the baton uses it.
-    private final class Received: @unchecked Sendable {
-        var entries: [EventLedger.Entry] = []
-    }
+    private final class Received: @unchecked Sendable { var entries: [EventLedger.Entry] = [] }
 
     override func run() {
         while !world.isOver {
