@@ -11,6 +11,7 @@
 #endif
 
 enum { node_keys = 16, most_levels = 6 };
+enum { page_bits = 12, radix_bits = 9, radix_fan = 1 << radix_bits };
 
 struct range {
     uint64_t start;
@@ -29,6 +30,15 @@ struct region {
     uint64_t start;
 };
 
+// As a processor's page table of three levels: the host address of each page, 0 where there is none.
+struct leaf {
+    uint64_t pages[radix_fan];
+};
+
+struct middle {
+    struct leaf *leaves[radix_fan];
+};
+
 struct ys_table {
     size_t count;
     uint64_t *starts;
@@ -37,6 +47,10 @@ struct ys_table {
     // The first keys of the nodes of the level below, 16 a node; the lowest level is the starts.
     int levels;
     uint64_t *keys[most_levels];
+    struct middle *root[radix_fan];
+    // What has no page leads here, so that no step of a walk is a branch.
+    struct middle no_middle;
+    struct leaf no_leaf;
 };
 
 static inline uint64_t translated(const struct range *range, uint64_t address) {
@@ -66,6 +80,29 @@ static int build_levels(struct ys_table *table) {
     return 0;
 }
 
+static int build_radix(struct ys_table *table) {
+    for (int i = 0; i < radix_fan; i++) {
+        table->root[i] = &table->no_middle;
+        table->no_middle.leaves[i] = &table->no_leaf;
+    }
+    for (size_t i = 0; i < table->count; i++) {
+        const struct range *range = &table->ranges[i];
+        for (uint64_t offset = 0; offset < range->size; offset += 1 << page_bits) {
+            uint64_t page = (range->start + offset) >> page_bits;
+            if (page >> 3 * radix_bits) return 0;
+            struct middle **middle = &table->root[page >> 2 * radix_bits];
+            if (*middle == &table->no_middle) {
+                if ((*middle = malloc(sizeof **middle)) == NULL) return 0;
+                **middle = table->no_middle;
+            }
+            struct leaf **leaf = &(*middle)->leaves[page >> radix_bits & (radix_fan - 1)];
+            if (*leaf == &table->no_leaf && (*leaf = calloc(1, sizeof **leaf)) == NULL) return 0;
+            (*leaf)->pages[page & (radix_fan - 1)] = range->host + offset;
+        }
+    }
+    return 1;
+}
+
 struct ys_table *ys_table_make(
     const uint64_t *starts, const uint64_t *sizes, const uint64_t *hosts, size_t count) {
     struct ys_table *table = calloc(1, sizeof *table);
@@ -86,7 +123,7 @@ struct ys_table *ys_table_make(
         *region = (struct region){mapping, starts[i]};
         table->regions[i] = region;
     }
-    return build_levels(table) ? table : NULL;
+    return build_levels(table) && build_radix(table) ? table : NULL;
 }
 
 void ys_table_free(struct ys_table *table) {
@@ -96,6 +133,12 @@ void ys_table_free(struct ys_table *table) {
         free(table->regions[i]);
     }
     for (int level = 0; level < table->levels; level++) free(table->keys[level]);
+    for (int i = 0; i < radix_fan; i++) {
+        if (table->root[i] == &table->no_middle) continue;
+        for (int j = 0; j < radix_fan; j++)
+            if (table->root[i]->leaves[j] != &table->no_leaf) free(table->root[i]->leaves[j]);
+        free(table->root[i]);
+    }
     free(table->regions);
     free(table->ranges);
     free(table->starts);
@@ -123,15 +166,13 @@ void ys_table_free(struct ys_table *table) {
                                  : name##_masked(table, addresses, count, nothing);                \
     }
 
-static inline const struct range *find_binary(const struct ys_table *table, uint64_t address) {
-    const uint64_t *base = table->starts;
-    for (size_t length = table->count; length > 1;) {
-        size_t half = length / 2;
-        // Without the hint, clang emits a branch, which is faster only if it is predicted.
-        base = __builtin_unpredictable(base[half] <= address) ? base + half : base;
-        length -= half;
-    }
-    return &table->ranges[base - table->starts];
+static inline uint64_t translate_by_radix(const struct ys_table *table, uint64_t address) {
+    uint64_t page = address >> page_bits;
+    if (page >> 3 * radix_bits) return 0;
+    const struct middle *middle = table->root[page >> 2 * radix_bits];
+    const struct leaf *leaf = middle->leaves[page >> radix_bits & (radix_fan - 1)];
+    uint64_t host = leaf->pages[page & (radix_fan - 1)];
+    return host ? host + (address & ((1 << page_bits) - 1)) : 0;
 }
 
 // The steps of GuestMemory::get_host_address: find the candidate region, check that it contains the
@@ -196,7 +237,7 @@ static inline const struct range *find_portable(const struct ys_table *table, ui
     }
 
 SCATTER(, scatter_portable, find_portable)
-SUM_UP(, sum_binary, translated(find_binary(table, address), address))
+SUM_UP(, sum_radix, translate_by_radix(table, address))
 SUM_UP(, sum_pointer, translate_by_regions(table, address))
 SUM_UP(, sum_last_portable, UNLESS_LAST(find_portable))
 
@@ -236,7 +277,7 @@ uint64_t ys_translate(
     enum ys_search search, const struct ys_table *table, const uint64_t *addresses, size_t count,
     enum ys_order order) {
     switch (search) {
-    case YS_BINARY: return sum_binary(table, addresses, count, order);
+    case YS_RADIX: return sum_radix(table, addresses, count, order);
     case YS_POINTER: return sum_pointer(table, addresses, count, order);
     case YS_LAST_HIT:
         return IF_AVX512(sum_last_avx512, sum_last_portable)(table, addresses, count, order);

@@ -52,7 +52,7 @@ void ys_sort_by_id(
 // Sorted, disjoint ranges of guest memory with the indexes of all searches.
 struct ys_table;
 
-// Copies `count` ranges, sorted by start. NULL without memory.
+// Copies `count` ranges of whole pages, sorted by start, below 2^39. NULL without memory.
 struct ys_table *ys_table_make(
     const uint64_t *starts, const uint64_t *sizes, const uint64_t *hosts, size_t count);
 void ys_table_free(struct ys_table *table);
@@ -61,8 +61,9 @@ void ys_table_free(struct ys_table *table);
 int ys_has_avx512(void);
 
 enum ys_search {
-    // A branchless binary search of a plain array.
-    YS_BINARY,
+    // A walk of three levels with an entry for each page, as a processor's page table. It takes 8
+    // bytes a page, and 4 KiB at least for each 2 MiB that are not empty.
+    YS_RADIX,
     // In the way of vm-memory's GuestRegionCollection: a sorted vector of pointers to separately
     // allocated regions; a binary search follows the pointer at each step.
     YS_POINTER,

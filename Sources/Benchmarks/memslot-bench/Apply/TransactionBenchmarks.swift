@@ -46,7 +46,7 @@ enum TransactionBenchmarks {
 
         var whole: [Double] = []
         let contest = try Contest(
-            rounds: effort(101, quick: 5),
+            rounds: effort(71, quick: 5),
             Contestant("calls") {
                 let receipt = try table.measured(change.after)
                 whole.append(Double(receipt.durations.nanoseconds.total))

@@ -78,12 +78,13 @@ final class YardstickTable {
 
     /// The yardsticks' searches by name.
     static let searches: [(name: String, search: ys_search)] = [
-        (vmMemory, YS_POINTER), (binary, YS_BINARY), (lastHit, YS_LAST_HIT),
+        (vmMemory, YS_POINTER), (radix, YS_RADIX), (lastHit, YS_LAST_HIT),
     ]
 
     /// The stand-in for vm-memory where that can't be built.
     static let vmMemory = "C in vm-memory's shape (stand-in)"
-    static let binary = "C, branchless binary search"
+    /// The fastest walk in C, whose table grows with the pages and not with the slots.
+    static let radix = "C, radix of three levels"
     /// The fastest search in C.
     static let lastHit = "C, last hit, then SIMD nodes"
 
@@ -95,7 +96,7 @@ final class YardstickTable {
     /// The sum that the first `addresses.count` addresses of a round must give.
     func expected(_ addresses: [UInt64]) -> UInt64 {
         if let sum = sums[addresses.count] { return sum }
-        let sum = sum(YS_BINARY, addresses, .known)
+        let sum = sum(YS_RADIX, addresses, .known)
         sums[addresses.count] = sum
         return sum
     }

@@ -25,7 +25,7 @@ package struct ReportPlot {
     private var curves: [CurvePlot] {
         let lookup = report.rows(of: .lookup)
         let names = [
-            ProjectLookup.fastest.name, YardstickTable.vmMemory, YardstickTable.binary,
+            ProjectLookup.fastest.name, YardstickTable.vmMemory, YardstickTable.radix,
             YardstickTable.lastHit,
         ]
         let patterns = [AddressPattern.random, .inRow].map { pattern in
