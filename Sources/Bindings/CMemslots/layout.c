@@ -12,7 +12,8 @@ _Static_assert(sizeof(memslots_range) == 16, "memslots_range");
 _Static_assert(sizeof(memslots_view) == 32, "memslots_view");
 _Static_assert(sizeof(memslots_event) == 24, "memslots_event");
 _Static_assert(sizeof(memslots_simulator_options) == 24, "memslots_simulator_options");
-_Static_assert(sizeof(memslots_kvm_options) == 40, "memslots_kvm_options");
+/* 40 in version 0.2: the library reads that too. */
+_Static_assert(sizeof(memslots_kvm_options) == 56, "memslots_kvm_options");
 _Static_assert(sizeof(memslots_capabilities) == 40, "memslots_capabilities");
 /* 24 in version 0.2: the library reads that too. */
 _Static_assert(sizeof(memslots_submit_options) == 48, "memslots_submit_options");

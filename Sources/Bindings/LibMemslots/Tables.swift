@@ -46,7 +46,7 @@ final class OpenTable: Sendable {
         let backend = try converting(
             { (error: SimulatorConfigurationError) in Problem.badArgument(error.sentence) },
             SimulatedBackend(configuration: configuration))
-        table.pointee = try openTable(on: backend, installed: [], as: .simulated(backend))
+        table.pointee = try openTable(on: backend, as: .simulated(backend))
     }
 }
 
@@ -56,7 +56,9 @@ final class OpenTable: Sendable {
 ) -> Int32 {
     returnCode { () throws(Problem) in
         guard let table else { throw .badArgument("table is NULL") }
-        let options = try SizedStructure.read(options) ?? memslots_kvm_options()
+        let options =
+            try SizedStructure.read(options, before: \.private_range_count)
+            ?? memslots_kvm_options()
         let installed = try slots(options.installed, options.installed_count)
         let mode = KVMOptions(
             dirtyLog: try DirtyLogMode(options), keepsOtherMappings: options.keeps_other_mappings)
@@ -65,15 +67,20 @@ final class OpenTable: Sendable {
             KVMBackend(
                 adopting: VirtualMachine(adopting: descriptor, system: KVMSystem()),
                 installed: installed, options: mode))
-        table.pointee = try openTable(on: backend, installed: installed, as: .kvm(backend))
+        table.pointee = try openTable(
+            on: backend, installed: installed,
+            privateRanges: guestRanges(options.private_ranges, options.private_range_count),
+            as: .kvm(backend))
     }
 }
 
 private func openTable(
-    on backend: any MemslotBackend, installed: [Memslot], as vm: OpenTable.VM
+    on backend: any MemslotBackend, installed: [Memslot] = [], privateRanges: [GuestRange] = [],
+    as vm: OpenTable.VM
 ) throws(Problem) -> memslots_table {
     let table = try converting(
-        { Problem.submit(.invalid($0)) }, MemslotTable(backend: backend, installed: installed))
+        { Problem.submit(.invalid($0)) },
+        MemslotTable(backend: backend, installed: installed, privateRanges: privateRanges))
     // What a callback throws in C++ or Rust goes to its thread.
     table.keepSubmitsOnTheirThreads()
     return memslots_table(value: try HandleTable.shared.open(OpenTable(table, on: vm), as: .table))

@@ -65,14 +65,20 @@ extension SubmitOptions {
             quiesceDeadline = .milliseconds(Int64(options.quiesce_deadline_milliseconds))
         }
         guard options.sets_private_ranges else { return }
-        let count = options.private_range_count
-        guard count == 0 || options.private_ranges != nil, count <= 1 << 24 else {
-            throw .badArgument("private_ranges is NULL, or private_range_count above 2^24")
-        }
-        privateRanges = UnsafeBufferPointer(start: options.private_ranges, count: count).map {
-            GuestRange(
-                address: GuestPhysicalAddress($0.guest_physical_address), size: ByteCount($0.size))
-        }
+        privateRanges = try guestRanges(options.private_ranges, options.private_range_count)
+    }
+}
+
+/// The private ranges of a caller's structure.
+func guestRanges(
+    _ list: UnsafePointer<memslots_range>?, _ count: Int
+) throws(Problem) -> [GuestRange] {
+    guard count == 0 || list != nil, count <= 1 << 24 else {
+        throw .badArgument("private_ranges is NULL, or private_range_count above 2^24")
+    }
+    return UnsafeBufferPointer(start: list, count: count).map {
+        GuestRange(
+            address: GuestPhysicalAddress($0.guest_physical_address), size: ByteCount($0.size))
     }
 }
 

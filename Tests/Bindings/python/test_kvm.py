@@ -37,6 +37,9 @@ def test_a_table_adopts_the_slots_that_a_vm_has(kvm_vm):
         with Table.kvm(kvm_vm, installed=[slot]) as table:
             assert list(table.get()) == [slot]
             table.submit([])
+        # An ordinary VM has no private memory, so it can't be said to have some.
+        with pytest.raises(memslots.InvalidArrayError):
+            Table.kvm(kvm_vm, attributes=[(0, 0x1000)])
 
 
 class Guest:

@@ -182,6 +182,11 @@ enum {
     MEMSLOTS_DIRTY_LOG_RING = 3  /* KVM_CAP_DIRTY_LOG_RING with dirty_ring_bytes. */
 };
 
+/* A range of guest memory. */
+typedef struct memslots_range {
+    uint64_t guest_physical_address, size;
+} memslots_range;
+
 /* A VM that the caller created. */
 typedef struct memslots_kvm_options {
     size_t struct_size;
@@ -196,6 +201,10 @@ typedef struct memslots_kvm_options {
     /* A deletion drops only its own mappings (disables KVM_X86_QUIRK_SLOT_ZAP_ALL), if the kernel
      * supports it. It stays disabled for the life of the VM. */
     bool keeps_other_mappings;
+    /* The ranges that the VM already has private (KVM_SET_MEMORY_ATTRIBUTES). No call of KVM's returns
+     * them: what is missing here stays private until a submit names it. NULL: none. */
+    size_t private_range_count;
+    const memslots_range *private_ranges;
 } memslots_kvm_options;
 
 /* Opens a table on a simulated VM. `options` may be NULL. */
@@ -225,11 +234,6 @@ typedef struct memslots_capabilities {
 int32_t memslots_get_capabilities(memslots_table table, memslots_capabilities *capabilities);
 
 /* ---- Transactions ------------------------------------------------------------------------ */
-
-/* A range of guest memory. */
-typedef struct memslots_range {
-    uint64_t guest_physical_address, size;
-} memslots_range;
 
 /* Options of a transaction. */
 typedef struct memslots_submit_options {

@@ -71,6 +71,10 @@ class CSimulatorOptions(Structure):
     ]
 
 
+class CRange(Structure):
+    _fields_ = [("guest_physical_address", c_uint64), ("size", c_uint64)]
+
+
 class CKVMOptions(Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -79,6 +83,8 @@ class CKVMOptions(Structure):
         ("dirty_log", c_uint32),
         ("dirty_ring_bytes", c_uint32),
         ("keeps_other_mappings", c_bool),
+        ("private_range_count", c_size_t),
+        ("private_ranges", POINTER(CRange)),
     ]
 
 
@@ -92,10 +98,6 @@ class CCapabilities(Structure):
         ("flags", c_uint32),
         ("memory_attributes", c_bool),
     ]
-
-
-class CRange(Structure):
-    _fields_ = [("guest_physical_address", c_uint64), ("size", c_uint64)]
 
 
 class CSubmitOptions(Structure):

@@ -102,6 +102,7 @@ class Table(Handle):
         dirty_log: DirtyLogMode = DirtyLogMode.CLEARED_BY_READING,
         dirty_ring_bytes: int = 0,
         keeps_other_mappings: bool = False,
+        attributes: Iterable[GuestRange] = (),
     ) -> Table:
         """A table on a VM that this process created (``KVM_CREATE_VM``).
 
@@ -111,10 +112,14 @@ class Table(Handle):
         :param installed: the slots that the VM already has; they are checked against the kernel.
         :param dirty_ring_bytes: with `DirtyLogMode.RING`.
         :param keeps_other_mappings: a deletion drops only its own mappings, where the kernel can.
+        :param attributes: the ranges that the VM already has private. No call of KVM's returns them:
+            what is missing here stays private until a submit names it.
+        :raises InvalidArrayError: the VM can't have these slots or ranges.
         :raises SystemCallError: it is no VM of this process; or, with ``errno`` None, its slots are
             others than `installed`.
         """
         slots = c_slots(installed)
+        ranges = c_ranges(attributes)
         options = _library.CKVMOptions(
             sizeof(_library.CKVMOptions),
             slots,
@@ -122,6 +127,8 @@ class Table(Handle):
             dirty_log,
             u32(dirty_ring_bytes, "dirty_ring_bytes"),
             keeps_other_mappings,
+            len(ranges),
+            ranges,
         )
         handle = c_uint64()
         library()("open_kvm", vm_descriptor, byref(options), byref(handle))

@@ -206,6 +206,8 @@ structure! {
         dirty_log: u32,
         dirty_ring_bytes: u32,
         keeps_other_mappings: bool,
+        private_range_count: usize,
+        private_ranges: *const memslots_range,
     }
 }
 

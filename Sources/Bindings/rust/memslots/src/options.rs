@@ -46,6 +46,9 @@ pub struct KvmOptions {
     /// A deletion drops only its own mappings (disables `KVM_X86_QUIRK_SLOT_ZAP_ALL`), if the kernel
     /// supports it. It stays disabled for the life of the VM.
     pub keeps_other_mappings: bool,
+    /// The ranges that the VM already has private. No call of KVM's returns them: what is missing here
+    /// stays private until a submit names it.
+    pub private_ranges: Vec<GuestRange>,
 }
 
 /// Options of a transaction.

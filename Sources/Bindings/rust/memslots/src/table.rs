@@ -106,6 +106,8 @@ impl Table {
         raw.installed = installed.as_ptr();
         raw.installed_count = installed.len();
         raw.keeps_other_mappings = options.keeps_other_mappings;
+        raw.private_range_count = options.private_ranges.len();
+        raw.private_ranges = options.private_ranges.as_ptr().cast();
         raw.dirty_log = match options.dirty_log {
             DirtyLogMode::ClearedByReading => sys::MEMSLOTS_DIRTY_LOG_CLEARED_BY_READING,
             DirtyLogMode::Manual => sys::MEMSLOTS_DIRTY_LOG_MANUAL,

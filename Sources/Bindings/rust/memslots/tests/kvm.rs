@@ -151,6 +151,14 @@ fn dirty_bits_and_adopted_slots() -> Result<()> {
     ioctl(&vm, 0x4020_ae46, region.as_ptr() as usize);
     let wrong = KvmOptions { installed: vec![slot.clone().with_id(4)], ..KvmOptions::default() };
     assert!(Table::open_kvm(&vm, &kvm, &wrong).is_err());
+    // An ordinary VM has no private memory, so it can't be said to have some.
+    let page = GuestRange { address: GuestAddress(0), size: PAGE as u64 };
+    let wrong = KvmOptions {
+        installed: vec![slot.clone()],
+        private_ranges: vec![page],
+        ..KvmOptions::default()
+    };
+    assert!(matches!(Table::open_kvm(&vm, &kvm, &wrong), Err(Error::InvalidArray { .. })));
     let options = KvmOptions { installed: vec![slot], ..KvmOptions::default() };
     let table = Table::open_kvm(&vm, &kvm, &options)?;
     assert_eq!(table.array()?.slots[0].id(), Some(3));
