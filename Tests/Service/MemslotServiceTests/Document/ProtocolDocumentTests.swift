@@ -1,11 +1,12 @@
 import Foundation
 import MemslotProtocol
-import MemslotService
 import MemslotSimulator
 import Memslots
 import TestSupport
 import Testing
 import WireTestSupport
+
+@testable import MemslotService
 
 @Suite("the protocol's document")
 struct ProtocolDocumentTests {
@@ -117,12 +118,12 @@ struct ProtocolDocumentTests {
 
 /// The connections that the document's exchanges go over.
 private struct DocumentClients {
+    private let service = MemslotService()
     private let ordinary: WireClient
     private let reader: WireClient
     private let embedded: WireClient
 
     init() throws {
-        let service = MemslotService()
         ordinary = WireClient(service, queue: 64)
         reader = WireClient(service, role: .readOnly, queue: 64)
         let embedding = MemslotService()
@@ -157,6 +158,13 @@ private struct DocumentClients {
             : conditions.contains("back-end") ? [try ToyBackEnd().socket] : []
         let reply = try client.send(line, passing: passed)
         for descriptor in reply?.descriptors ?? [] { close(descriptor) }
+        // An observer counts until its threads have closed its socket, which may be after the reply.
+        if line.contains("\"observer.detach\"") {
+            try waitUntil("the observer is closed") {
+                service.removeClosedObservers()
+                return service.budgets.observers.sum == 0
+            }
+        }
         let events = try client.events().events.map(\.rawText)
         return (reply.map { [$0.line] } ?? []) + events
     }
