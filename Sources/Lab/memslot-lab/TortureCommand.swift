@@ -42,7 +42,7 @@ struct TortureCommand: ParsableCommand {
 
             Exit status: 0 nothing was observed or lost, or the mode is naive; 1 something was; \
             2 the torture could not be completed; 3 no /dev/kvm, no qemu-storage-daemon, no second \
-            address space or no huge page.
+            address space, no huge page, or a KVM without what an option needs.
             """)
 
     @OptionGroup var options: TortureOptions
@@ -69,7 +69,7 @@ extension TortureError: UnusableError {
     var exitCode: ExitCode {
         switch self {
         case .kvm(.deviceMissing), .kvm(.permissionDenied), .kvm(.unsupportedVersion),
-            .kvm(.kernelTooOld), .unavailable:
+            .kvm(.kernelTooOld), .kvm(.unsupportedOption), .unavailable:
             .noKVM
         default: .unusable
         }

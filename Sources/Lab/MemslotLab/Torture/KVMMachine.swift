@@ -57,7 +57,10 @@
             }
             do throws(KVMError) {
                 kvm = try KVMBackend(
-                    system: KVMSystem(), options: KVMOptions(dirtyLog: options.dirtyLog.mode))
+                    system: KVMSystem(),
+                    options: KVMOptions(
+                        dirtyLog: options.dirtyLog.mode,
+                        keepsOtherMappings: options.keepsOtherMappings))
                 var units: [Unit] = []
                 for number in 0..<options.vcpus {
                     let vcpu = try kvm.makeVCPU(id: UInt32(number))

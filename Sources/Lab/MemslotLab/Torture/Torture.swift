@@ -22,6 +22,7 @@ package struct Torture: Sendable {
             (range.contains(options.vcpus), "vcpus must be 1 to \(range.upperBound)"),
             (options.transactions >= 0, "transactions must not be negative"),
             (!options.codeInRegion || isKVM, "a simulated VM has no guest code"),
+            (!options.keepsOtherMappings || isKVM, "a simulated VM has no mappings to keep"),
             (
                 !deletes || isKVM && options.vcpus > 2,
                 "--change delete needs a KVM VM and --vcpus 3 at least: two whose accesses are "
@@ -103,6 +104,10 @@ package struct TortureOptions: ParsableArguments, Sendable {
 
     /// Only for a KVM VM.
     @Flag(help: "Place the guest's code in the region too.") package var codeInRegion = false
+
+    /// Only for a KVM VM.
+    @Flag(help: "A deletion drops only its own mappings (Linux 6.12).")
+    package var keepsOtherMappings = false
 
     /// A simulated VM has no rings.
     @Option(help: "The kind of dirty log: cleared, manual, initially-set or ring.")
