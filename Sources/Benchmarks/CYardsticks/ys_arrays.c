@@ -2,57 +2,43 @@
 
 #include <string.h>
 
-enum kind { same, added, removed, moved, reflagged, replaced };
-
-static inline enum kind classify(const struct ys_slot *before, const struct ys_slot *after) {
+static inline enum ys_change classify(const struct ys_slot *before, const struct ys_slot *after) {
     uint64_t fixed = (before->size ^ after->size) | (before->host ^ after->host) |
                      (before->memory ^ after->memory) |
                      ((before->flags ^ after->flags) & ~1u);
-    if (fixed != 0) return replaced;
-    if (before->guest != after->guest) return moved;
-    return before->flags != after->flags ? reflagged : same;
+    if (fixed != 0) return YS_REPLACED;
+    if (before->guest != after->guest) return YS_MOVED;
+    return before->flags != after->flags ? YS_REFLAGGED : YS_SAME;
 }
 
-static inline void count_change(struct ys_changes *changes, enum kind kind) {
-    switch (kind) {
-    case same: break;
-    case added: changes->added += 1; break;
-    case removed: changes->removed += 1; break;
-    case moved: changes->moved += 1; break;
-    case reflagged: changes->reflagged += 1; break;
-    case replaced: changes->replaced += 1; break;
-    }
-}
-
-static inline uint64_t operation(enum kind kind, size_t index) {
+static inline uint64_t operation(enum ys_change kind, size_t index) {
     return (uint64_t)kind << 56 | (uint64_t)index;
 }
 
-struct ys_changes ys_merge(
+void ys_merge(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
-    uint64_t *operations) {
-    struct ys_changes changes = {0};
+    uint64_t *operations, uint64_t *changes) {
     size_t i = 0, j = 0, count = 0;
+    memset(changes, 0, YS_KINDS * sizeof *changes);
     while (i < old_count && j < new_count) {
-        enum kind kind;
+        enum ys_change kind;
         if (__builtin_expect(old[i].id == new[j].id, 1)) {
             kind = classify(&old[i++], &new[j++]);
-            if (__builtin_expect(kind == same, 1)) continue;
+            if (__builtin_expect(kind == YS_SAME, 1)) continue;
         } else if (old[i].id < new[j].id) {
-            kind = removed;
+            kind = YS_REMOVED;
             i += 1;
         } else {
-            kind = added;
+            kind = YS_ADDED;
             j += 1;
         }
-        count_change(&changes, kind);
-        operations[count++] = operation(kind, kind == removed ? i - 1 : j - 1);
+        changes[kind] += 1;
+        operations[count++] = operation(kind, kind == YS_REMOVED ? i - 1 : j - 1);
     }
-    changes.removed += old_count - i;
-    changes.added += new_count - j;
-    for (; i < old_count; i++) operations[count++] = operation(removed, i);
-    for (; j < new_count; j++) operations[count++] = operation(added, j);
-    return changes;
+    changes[YS_REMOVED] += old_count - i;
+    changes[YS_ADDED] += new_count - j;
+    for (; i < old_count; i++) operations[count++] = operation(YS_REMOVED, i);
+    for (; j < new_count; j++) operations[count++] = operation(YS_ADDED, j);
 }
 
 // Sorts the first `count` words of the scratch memory: pairs of a key below 2^key_bits and an index,

@@ -14,12 +14,12 @@ package struct BenchmarkRow: Hashable, Sendable {
     /// The target; `nil` where the figure is there for comparison.
     package var target: BenchmarkTarget?
 
-    /// The row compared with a figure that was not measured in the same rounds.
-    func compared(with other: String, _ figure: Spread) -> BenchmarkRow {
+    /// The row compared with another figure; `ratio` is that of the same rounds, if they are.
+    func compared(with other: String, _ figure: Spread, ratio: Double? = nil) -> BenchmarkRow {
         var row = self
         row.yardstick = other
         row.yardstickMeasured = figure
-        row.ratio = measured.median / figure.median
+        row.ratio = ratio ?? measured.median / figure.median
         return row
     }
 

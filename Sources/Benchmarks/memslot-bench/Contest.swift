@@ -59,15 +59,10 @@ struct Contest {
         target: BenchmarkTarget? = nil
     ) -> BenchmarkRow {
         precondition(samples[name] != nil, "\(name) was measured")
-        var row = BenchmarkRow(
-            name: title ?? name, slots: slots, unit: unit, measured: spread(name))
-        if let yardstick {
-            row.yardstick = yardstick
-            row.yardstickMeasured = spread(yardstick)
-            row.ratio = ratio(name, to: yardstick)
-        }
-        row.target = target
-        return row
+        let row = BenchmarkRow(
+            name: title ?? name, slots: slots, unit: unit, measured: spread(name), target: target)
+        guard let other = yardstick else { return row }
+        return row.compared(with: other, spread(other), ratio: ratio(name, to: other))
     }
 }
 

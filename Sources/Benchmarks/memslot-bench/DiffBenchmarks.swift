@@ -30,7 +30,7 @@ enum DiffBenchmarks {
         try c.validateAndMerge()
         let rounds = size == million ? 7 : effort(31, quick: 3)
         let contest = try Contest(
-            rounds: rounds, times(project) { try plan(wanted, on: table, c.changes) },
+            rounds: rounds, times(project) { try plan(wanted, on: table, c) },
             times(yardstick) { try c.validateAndMerge() })
         let title = "validate, diff, plan: \(scenario.rawValue)"
         return contest.row(
@@ -47,14 +47,14 @@ enum DiffBenchmarks {
 
     /// Plans, and compares the changes with those that the yardstick found.
     private static func plan(
-        _ slots: [Memslot], on table: MemslotTable, _ expected: ys_changes
+        _ slots: [Memslot], on table: MemslotTable, _ c: YardstickDiff
     ) throws {
         let diff = try table.plan(slots).diff
         try require(
-            UInt64(diff.added.count) == expected.added + expected.replaced
-                && UInt64(diff.removed.count) == expected.removed + expected.replaced
-                && UInt64(diff.moved.count) == expected.moved
-                && UInt64(diff.reflagged.count) == expected.reflagged,
+            diff.added.count == c.count(YS_ADDED) + c.count(YS_REPLACED)
+                && diff.removed.count == c.count(YS_REMOVED) + c.count(YS_REPLACED)
+                && diff.moved.count == c.count(YS_MOVED)
+                && diff.reflagged.count == c.count(YS_REFLAGGED),
             "the project and the yardstick find different changes")
     }
 }
@@ -85,7 +85,7 @@ final class YardstickDiff {
     private let old, new: [ys_slot]
     private let isSorted: Bool
     private var sorted: [ys_slot]
-    private var scratch, operations: [UInt64]
+    private var scratch, operations, changes: [UInt64]
 
     init(from old: [Memslot], to new: [Memslot], isSorted: Bool) {
         self.old = BenchmarkArray.yardstickForm(old)
@@ -94,10 +94,11 @@ final class YardstickDiff {
         sorted = self.new
         scratch = Array(repeating: 0, count: 2 * new.count + (1 << 20) / 64 + 2_048)
         operations = Array(repeating: 0, count: old.count + new.count)
+        changes = Array(repeating: 0, count: Int(YS_KINDS.rawValue))
     }
 
     /// The changes that the merge found; the project counts a replaced slot as removed and added.
-    private(set) var changes = ys_changes()
+    func count(_ kind: ys_change) -> Int { Int(changes[Int(kind.rawValue)]) }
 
     /// Validates, sorts if needed, and merges by id.
     func validateAndMerge() throws {
@@ -105,6 +106,6 @@ final class YardstickDiff {
             ys_validate(new, new.count, &scratch) == 0,
             "the yardstick finds faults in the benchmark's own array")
         if !isSorted { ys_sort_by_id(new, new.count, &sorted, &scratch) }
-        changes = ys_merge(old, old.count, sorted, sorted.count, &operations)
+        ys_merge(old, old.count, sorted, sorted.count, &operations, &changes)
     }
 }

@@ -15,7 +15,7 @@ uint64_t ys_enter_and_leave(size_t count);
 
 // MARK: - Passes over whole slot arrays: the least that comparing and validating them can cost
 
-// A slot in 40 bytes.
+// A slot in 40 bytes. As an argument of KVM_SET_USER_MEMORY_REGION, a size of 0 deletes.
 struct ys_slot {
     uint32_t id;
     uint32_t flags;
@@ -25,19 +25,13 @@ struct ys_slot {
     uint64_t memory;
 };
 
-// The number of changes of each kind.
-struct ys_changes {
-    uint64_t added;
-    uint64_t removed;
-    uint64_t moved;
-    uint64_t reflagged;
-    uint64_t replaced;
-};
+enum ys_change { YS_SAME, YS_ADDED, YS_REMOVED, YS_MOVED, YS_REFLAGGED, YS_REPLACED, YS_KINDS };
 
 // Compares arrays sorted by id in one pass; one word a change: `operations` has room for both.
-struct ys_changes ys_merge(
+// `changes` gets the number of each of the YS_KINDS.
+void ys_merge(
     const struct ys_slot *old, size_t old_count, const struct ys_slot *new, size_t new_count,
-    uint64_t *operations);
+    uint64_t *operations, uint64_t *changes);
 
 // Validates alignment, overflow, unique ids and overlap; sorts an unsorted array by guest address.
 // `scratch` has room for 2 * count + (1 << 20) / 64 + 2048 words. Returns the number of faults.
@@ -112,37 +106,32 @@ int64_t ys_exchange(
 int64_t ys_exchange_large(
     int descriptor, const uint8_t *bytes, size_t length, uint8_t *reply, size_t room);
 
-// MARK: - Slot operations, with and without a vCPU that is held around them
+// MARK: - Slot operations, with and without vCPUs that are held around them
 
-// The argument of KVM_SET_USER_MEMORY_REGION; a size of 0 deletes.
-struct ys_region {
-    uint32_t slot;
-    uint32_t flags;
-    uint64_t guest;
-    uint64_t size;
-    uint64_t host;
-};
+// Applies slots as regions one after the other. Returns 0, or minus the first errno.
+int ys_set_regions(int vm, const struct ys_slot *regions, size_t count);
 
-// Applies the regions one after the other. Returns 0, or minus the first errno.
-int ys_set_regions(int vm, const struct ys_region *regions, size_t count);
+// The kernel has the interrupt controllers: a halted vCPU stays there. Returns 0, or minus errno.
+int ys_make_irqchip(int vm);
 
-// Lets kicks interrupt KVM_RUN.
-void ys_accept_kicks(void);
+// Lets a vCPU run, or wait for its start signal (SIPI). Returns 0, or minus errno.
+int ys_set_runnable(int vcpu, int is_runnable);
 
-// Makes a thread leave KVM_RUN, or not enter it; `run` is its `struct kvm_run`.
-void ys_kick(void *run, int thread);
+// vCPUs on threads of their own. All are signalled, and then waited for: by a loop alone, or by a
+// loop and then by a futex.
+struct ys_vcpus;
 
-// A vCPU on a thread of its own.
-struct ys_machine;
+// Adopts `count` vCPUs with their shared pages. After an exit of the guest a thread sleeps for
+// `handler` microseconds. `spins`: threads and the caller wait by loops alone. NULL without memory;
+// released by free().
+struct ys_vcpus *ys_vcpus_make(
+    int vm, const int *vcpus, void *const *shared_pages, size_t count, unsigned handler, int spins);
 
-// Adopts a vCPU, whose guest adds to `counter` in a loop. NULL without memory; released by free().
-struct ys_machine *ys_machine_make(int vm, int vcpu, void *shared_page, const void *counter);
+// Starts a thread for each. Returns 0, or minus errno.
+int ys_vcpus_start(struct ys_vcpus *vcpus);
 
-// Starts the thread. Returns 0, or minus errno.
-int ys_machine_start(struct ys_machine *machine);
-
-// Ends the thread, so that the guest does not run while something else is measured.
-void ys_machine_stop(struct ys_machine *machine);
+// Ends the threads, so that no guest runs while something else is measured.
+void ys_vcpus_stop(struct ys_vcpus *vcpus);
 
 // The nanoseconds of one blackout and of the operations within it.
 struct ys_blackout {
@@ -152,32 +141,7 @@ struct ys_blackout {
     int status;
 };
 
-// Applies the regions while the vCPU is held. Its thread and the caller wait in loops.
-struct ys_blackout ys_black_out(
-    struct ys_machine *machine, const struct ys_region *regions, size_t count);
-
-// MARK: - A hold of many vCPUs: signal all, then wait for each, by a loop and then by a futex
-
-// The kernel has the interrupt controllers: a halted vCPU stays there. Returns 0, or minus errno.
-int ys_make_irqchip(int vm);
-
-// Lets a vCPU run, or wait for its start signal (SIPI). Returns 0, or minus errno.
-int ys_set_runnable(int vcpu, int is_runnable);
-
-struct ys_vcpus;
-
-// Adopts `count` vCPUs with their shared pages. After an exit of the guest a thread sleeps for
-// `handler` microseconds. NULL without memory; released by free().
-struct ys_vcpus *ys_vcpus_make(
-    int vm, const int *vcpus, void *const *shared_pages, size_t count, unsigned handler);
-
-// Starts a thread for each. Returns 0, or minus errno.
-int ys_vcpus_start(struct ys_vcpus *vcpus);
-
-// Ends the threads.
-void ys_vcpus_stop(struct ys_vcpus *vcpus);
-
 // Holds all vCPUs, applies the regions and resumes them.
-struct ys_blackout ys_hold(struct ys_vcpus *vcpus, const struct ys_region *regions, size_t count);
+struct ys_blackout ys_hold(struct ys_vcpus *vcpus, const struct ys_slot *regions, size_t count);
 
 #endif

@@ -1,6 +1,5 @@
 #if arch(x86_64)
     import CYardsticks
-    import MemslotKVM
     import MemslotScenario
     import MemslotTestKit
     import Memslots
@@ -10,7 +9,8 @@
         static let steps = [
             BenchmarkStep(name: "blackout of a running vCPU") { effort in
                 let empty = try EmptyBlackout()
-                let c = try YardstickMachine()
+                let c = try HeldVCPUs()
+                try RawCalls(creating: [c.slot]).apply(to: c.vm)
                 let memory = try TransactionBenchmarks.guestMemory(SlotChange.bytes)
                 return [try measureEmpty(empty, c, effort)]
                     + (try SlotChange.all(base: memory.base.rawValue)
@@ -22,23 +22,25 @@
         private static let spinning = "C, spinning"
 
         private static func measureEmpty(
-            _ empty: EmptyBlackout, _ c: YardstickMachine, _ effort: Effort
+            _ empty: EmptyBlackout, _ c: HeldVCPUs, _ effort: Effort
         ) throws -> BenchmarkRow {
             let count = effort(25, quick: 3)
             let contest = try Contest(
                 rounds: effort(31, quick: 5), Contestant(project) { try empty.median(of: count) },
-                Contestant(spinning) { try c.median(of: count) { try c.blackOut([]).total } })
+                Contestant(spinning) {
+                    try c.medianByC(of: count, spins: true) { try $0([]).total }
+                })
             return contest.row(project, against: spinning, target: .ratioAtMost(1.5))
         }
 
         /// Compares the blackout of a transaction with an empty one plus the same operations in C.
         private static func measure(
-            _ change: SlotChange, _ empty: EmptyBlackout, _ c: YardstickMachine, _ effort: Effort
+            _ change: SlotChange, _ empty: EmptyBlackout, _ c: HeldVCPUs, _ effort: Effort
         ) throws -> BenchmarkRow {
-            let guest = try LoopingGuest()
-            let table = try MemslotTable(backend: guest.backend, vcpus: guest.gate)
-            let before = change.before + [guest.codeSlot]
-            let after = change.after + [guest.codeSlot]
+            let guest = try HeldVCPUs()
+            let table = try TransactionBenchmarks.table(of: guest.vm, guest.gate)
+            let before = change.before + [guest.slot]
+            let after = change.after + [guest.slot]
             _ = try table.measured(before)
             let there = RawCalls(try table.measured(after, quiesce: .always).operations)
             let back = RawCalls(try table.measured(before, quiesce: .always).operations)
@@ -55,9 +57,10 @@
                     }
                 },
                 Contestant(yardstick) {
-                    let calls = try c.median(of: count) {
-                        let calls = try c.blackOut(there.regions).calls
-                        _ = try c.blackOut(back.regions)
+                    let calls = try c.medianByC(of: count, spins: true) { hold in
+                        let calls = try hold(there.regions).calls
+                        try c.waitUntilInside()
+                        _ = try hold(back.regions)
                         return calls
                     }
                     return calls + (try empty.median(of: count))
@@ -70,19 +73,17 @@
 
     /// A guest under a table whose backend does nothing.
     final class EmptyBlackout {
-        private let guest: LoopingGuest
+        private let guest: HeldVCPUs
         private let table: MemslotTable
         private let arrays: [[Memslot]]
 
         init() throws {
-            guest = try LoopingGuest()
-            do { try guest.backend.apply(.create(guest.codeSlot)) } catch {
-                throw BenchmarkError.broken("the guest's slot: \(error)")
-            }
+            guest = try HeldVCPUs()
+            try RawCalls(creating: [guest.slot]).apply(to: guest.vm)
             table = try MemslotTable(backend: OfflineBackend(Capabilities()), vcpus: guest.gate)
-            var changed = guest.codeSlot
+            var changed = guest.slot
             changed.flags = .logDirtyPages
-            arrays = [[guest.codeSlot], [changed]]
+            arrays = [[guest.slot], [changed]]
             _ = try table.measured(arrays[0])
         }
 
@@ -95,18 +96,7 @@
         }
     }
 
-    extension LoopingGuest {
-        /// Runs the guest and measures it `count` times.
-        func median(of count: Int, _ round: () throws -> Double) throws -> Double {
-            try start()
-            defer { stop() }
-            let samples = try (0..<count).map { _ in
-                try waitUntilInside()
-                return try round()
-            }
-            return Spread(samples).median
-        }
-
+    extension HeldVCPUs {
         /// Submits two arrays; returns the nanoseconds for which the first held the vCPU.
         func blackout(
             of table: MemslotTable, to there: [Memslot], back: [Memslot]

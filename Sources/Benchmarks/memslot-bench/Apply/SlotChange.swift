@@ -45,27 +45,17 @@ struct SlotChange {
 
 /// The operations of a plan as the regions that C applies.
 struct RawCalls {
-    let regions: [ys_region]
+    let regions: [ys_slot]
 
     init(_ operations: [PlannedOperation]) {
-        regions = operations.map { operation in
-            operation.call.after.map(Self.region) ?? Self.deletion(operation.call.key.id)
+        regions = operations.flatMap { operation in
+            operation.call.after.map { BenchmarkArray.yardstickForm([$0]) }
+                ?? [ys_slot(deleting: operation.call.key.id)]
         }
     }
 
-    init(creating slots: [Memslot]) { regions = slots.map(Self.region) }
-    init(deleting slots: [Memslot]) { regions = slots.map { Self.deletion($0.assignedID) } }
-
-    private static func deletion(_ id: SlotID) -> ys_region {
-        ys_region(slot: id.rawValue, flags: 0, guest: 0, size: 0, host: 0)
-    }
-
-    private static func region(_ slot: Memslot) -> ys_region {
-        ys_region(
-            slot: slot.assignedID.rawValue, flags: slot.flags.rawValue,
-            guest: slot.guestPhysicalAddress.rawValue, size: slot.size.rawValue,
-            host: slot.userspaceAddress.rawValue)
-    }
+    init(creating slots: [Memslot]) { regions = BenchmarkArray.yardstickForm(slots) }
+    init(deleting slots: [Memslot]) { regions = slots.map { ys_slot(deleting: $0.assignedID) } }
 
     /// Applies them to a VM. Returns the nanoseconds.
     @discardableResult
@@ -75,5 +65,11 @@ struct RawCalls {
         let span = ys_now() - start
         try require(status == 0, "a slot operation of C failed: errno \(-status)")
         return Double(span)
+    }
+}
+
+extension ys_slot {
+    fileprivate init(deleting id: SlotID) {
+        self.init(id: id.rawValue, flags: 0, guest: 0, size: 0, host: 0, memory: 0)
     }
 }

@@ -22,23 +22,24 @@ enum TransactionBenchmarks {
         }
     }
 
-    static func backend() throws -> KVMBackend {
-        do { return try KVMBackend(system: KVMSystem()) } catch {
-            throw BenchmarkError.unavailable("no VM: \(error)")
-        }
-    }
-
-    /// A VM that only C uses.
     static func machine() throws -> VirtualMachine {
         do { return try KVMSystem().makeVirtualMachine() } catch {
             throw BenchmarkError.unavailable("no VM: \(error)")
         }
     }
 
+    /// A table of such a VM, whose transactions hold the vCPUs behind `gate`.
+    static func table(of vm: VirtualMachine, _ gate: VCPUGate = VCPUGate()) throws -> MemslotTable {
+        do {
+            return try MemslotTable(
+                backend: KVMBackend(adopting: vm, installed: []), vcpus: gate)
+        } catch { throw BenchmarkError.broken("the VM can't be adopted: \(error)") }
+    }
+
     private static func measure(
         _ change: SlotChange, beside vm: VirtualMachine, _ effort: Effort
     ) throws -> [BenchmarkRow] {
-        let table = try MemslotTable(backend: try backend(), vcpus: VCPUGate())
+        let table = try table(of: machine())
         _ = try table.measured(change.before)
         try RawCalls(creating: change.before).apply(to: vm)
         let there = RawCalls(try table.measured(change.after).operations)

@@ -60,9 +60,7 @@ enum StartBenchmarks {
             figures[3].append(Double(try daemon.usage().memory))
         }
         func row(_ name: String, _ index: Int, _ target: BenchmarkTarget?) -> BenchmarkRow {
-            var row = BenchmarkRow(name: name, unit: .bytes, measured: Spread(figures[index]))
-            row.target = target
-            return row
+            BenchmarkRow(name: name, unit: .bytes, measured: Spread(figures[index]), target: target)
         }
         return [
             row("memslotd without a VM, resident", 0, nil),
