@@ -66,14 +66,15 @@ struct LoadText {
     let report: LoadReport
 
     private var tally: LoadTally { report.tally }
+    private var counts: Tally<LoadTally.Count> { report.tally.counts }
 
     var lines: [String] {
         var lines = [
-            "\(Int(report.throughput)) submits a second: \(report.commits) committed, "
-                + "\(tally.unchanged) unchanged, \(tally.conflicts) conflicts, "
-                + "\(tally.errors) errors", "latency: " + tally.latency.text,
-            "events: \(tally.events) received, \(tally.droppedEvents) reported as dropped, "
-                + "\(tally.lostEvents) lost",
+            "\(Int(report.throughput)) submits a second: \(counts[.commits]) committed, "
+                + "\(counts[.unchanged]) unchanged, \(counts[.conflicts]) conflicts, "
+                + "\(counts[.errors]) errors", "latency: " + tally.latency.text,
+            "events: \(counts[.events]) received, \(counts[.droppedEvents]) reported as dropped, "
+                + "\(counts[.lostEvents]) lost",
         ]
         if let first = tally.firstError { lines.append("first error: \(Terminal.safe(first))") }
         lines += [""] + usage + [verdict]
@@ -108,9 +109,11 @@ struct LoadText {
         if !report.lostUpdates.isEmpty {
             what.append("updates of \(report.lostUpdates.prefix(5).joined(separator: ", "))")
         }
-        if tally.lostEvents > 0 { what.append("\(tally.lostEvents) events") }
-        if tally.lostConnections > 0 { what.append("\(tally.lostConnections) connections") }
-        if tally.errors > 0 { what.append("\(tally.errors) submits were refused") }
+        let losses: [(LoadTally.Count, String)] = [
+            (.lostEvents, "events"), (.lostConnections, "connections"),
+            (.errors, "submits were refused"),
+        ]
+        what += losses.filter { counts[$0.0] > 0 }.map { "\(counts[$0.0]) \($0.1)" }
         if report.leaksDescriptors { what.append("descriptors were leaked") }
         return "LOST: " + what.joined(separator: "; ")
     }
@@ -118,15 +121,12 @@ struct LoadText {
     var json: [UInt8] {
         var writer = JSONWriter()
         writer.object {
-            $0.members([
-                ("commits", report.commits), ("unchanged", tally.unchanged),
-                ("conflicts", tally.conflicts), ("errors", tally.errors),
-                ("events", tally.events), ("droppedEvents", tally.droppedEvents),
-                ("lostEvents", tally.lostEvents), ("lostConnections", tally.lostConnections),
-                ("lostUpdates", UInt64(report.lostUpdates.count)),
-                ("nanoseconds", report.nanoseconds),
-                ("submitsPerSecond", UInt64(report.throughput)),
-            ])
+            $0.members(
+                counts.named() + [
+                    ("lostUpdates", UInt64(report.lostUpdates.count)),
+                    ("nanoseconds", report.nanoseconds),
+                    ("submitsPerSecond", UInt64(report.throughput)),
+                ])
             $0.object("latencyNanoseconds") { $0.members(tally.latency.ranks) }
             $0.object("daemon") {
                 let names: [StaticString] = ["before", "early", "late", "after"]

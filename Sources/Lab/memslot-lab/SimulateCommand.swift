@@ -127,7 +127,7 @@ struct SimulateCommand: ParsableCommand {
 
 struct SimulationSum {
     private(set) var runs = 0
-    private var counts = SimulationReport.Counts()
+    private var counts = Tally<SimulationReport.Count>()
     private var hashes: [String] = []
     private var seeds: [UInt64] = []
 
@@ -139,9 +139,10 @@ struct SimulationSum {
     }
 
     var lines: [String] {
-        let width = counts.named.map(\.name.count).max() ?? 0
+        let counts = counts.named()
+        let width = counts.map(\.name.count).max() ?? 0
         var table = TextTable(columns: ["", .numbers("")])
-        for (name, count) in counts.named { table.append([TextTable.Cell(name), "\(count)"]) }
+        for (name, count) in counts { table.append([TextTable.Cell(name), "\(count)"]) }
         let sums = table.lines().map { "  " + $0 }
         let first = seeds.first ?? 0
         let title =

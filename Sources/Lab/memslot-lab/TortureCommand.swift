@@ -106,45 +106,45 @@ struct TortureText {
 
     var lines: [String] {
         var table = TextTable(columns: [.numbers("count"), "of what"])
-        func row(_ count: UInt64, _ what: String, isFault: Bool) {
+        func row(_ count: TortureReport.Count, _ what: String, isFault: Bool? = nil) {
+            let number = report.counts[count]
+            let isFault = isFault ?? TortureReport.faults.contains(count)
             table.append([
-                TextTable.Cell("\(count)", ink: isFault && count > 0 ? .red : .plain),
+                TextTable.Cell("\(number)", ink: isFault && number > 0 ? .red : .plain),
                 TextTable.Cell(what),
             ])
         }
         let end = report.hasEnded ? ", until KVM ended the VM" : ""
-        row(UInt64(report.transactions), "transactions" + end, isFault: report.hasEnded)
-        row(report.slotCalls, "operations", isFault: false)
-        row(report.rounds, "rounds of the guest", isFault: false)
-        if options.continuity {
-            row(report.outsideHolds, "creates before and deletes after a hold", isFault: false)
-        }
+        row(.transactions, "transactions" + end, isFault: report.hasEnded)
+        row(.slotCalls, "operations")
+        row(.rounds, "rounds of the guest")
+        if options.continuity { row(.outsideHolds, "creates before and deletes after a hold") }
         if options.change == .delete {
-            row(report.witnessedDeletions, "deletions beside the guest", isFault: false)
-            row(report.directViolations, "direct accesses after the first without", isFault: true)
-            row(report.indirectViolations, "the same with KVM's own accesses", isFault: false)
-            row(report.emulationFailures, "emulation failures", isFault: true)
+            row(.witnessedDeletions, "deletions beside the guest")
+            row(.directViolations, "direct accesses after the first without")
+            row(.indirectViolations, "the same with KVM's own accesses")
+            row(.emulationFailures, "emulation failures")
             return Terminal.lines(table) + ["", verdict]
         }
-        row(report.spuriousExits, "spurious MMIO exits", isFault: true)
-        row(report.emulationFailures, "emulation failures", isFault: true)
-        row(report.lostIncrements, "lost increments", isFault: true)
+        row(.spuriousExits, "spurious MMIO exits")
+        row(.emulationFailures, "emulation failures")
+        row(.lostIncrements, "lost increments")
         if options.spaces == 2 {
-            row(report.managementRounds, "rounds in SMM", isFault: false)
-            row(report.staleTags, "tags below the one before", isFault: true)
+            row(.managementRounds, "rounds in SMM")
+            row(.staleTags, "tags below the one before")
         }
-        row(report.lostDirtyPages, "lost dirty pages of \(report.dirtyPages)", isFault: true)
-        if let huge = report.huge {
-            row(huge.kibibytes, "KiB of 8192 in huge pages of the host", isFault: false)
-            row(huge.most, "mappings of 2 MiB by KVM at most", isFault: false)
-            row(huge.falls, "times that they became fewer", isFault: false)
+        row(.lostDirtyPages, "lost dirty pages of \(report.counts[.dirtyPages])")
+        if options.memory != .small {
+            row(.hugeKiB, "KiB of 8192 in huge pages of the host")
+            row(.hugeMappings, "mappings of 2 MiB by KVM at most")
+            row(.hugeFalls, "times that they became fewer")
         }
-        if let disk = report.disk {
-            row(disk.requests, "requests of the disk", isFault: false)
-            row(disk.ringStops, "stops of its ring", isFault: false)
-            row(disk.wrongBlocks, "wrong blocks", isFault: true)
-            row(disk.lostRequests, "lost requests", isFault: true)
-            if disk.isLost { row(1, "lost back end", isFault: true) }
+        if options.observer != .none {
+            row(.diskRequests, "requests of the disk")
+            row(.ringStops, "stops of its ring")
+            row(.wrongBlocks, "wrong blocks")
+            row(.lostRequests, "lost requests")
+            if report.counts[.lostBackEnds] > 0 { row(.lostBackEnds, "lost back end") }
         }
         let times = report.blackout
         let blackout = times.count == 0 ? [] : ["\(times.count) blackouts: " + times.text, ""]
@@ -154,7 +154,8 @@ struct TortureText {
     private var verdict: String {
         let time = HumanDuration(nanoseconds: report.nanoseconds)
         if report.isClean { return "The guest observed nothing, and nothing is lost. \(time)." }
-        let seen = "\(report.transactionsHit) of \(report.transactions) transactions"
+        let counts = report.counts
+        let seen = "\(counts[.transactionsHit]) of \(counts[.transactions]) transactions"
         switch options.mode {
         case .naive: return "The guest observed \(seen): the gate prevents this. \(time)."
         case .atomic:
@@ -166,24 +167,17 @@ struct TortureText {
         var writer = JSONWriter()
         let times = report.blackout
         writer.object {
-            $0.members([
-                ("transactions", UInt64(report.transactions)),
-                ("outsideHolds", report.outsideHolds), ("spuriousExits", report.spuriousExits),
-                ("emulationFailures", report.emulationFailures),
-                ("lostIncrements", report.lostIncrements),
-                ("lostDirtyPages", report.lostDirtyPages),
-                ("managementRounds", report.managementRounds), ("staleTags", report.staleTags),
-                ("hugeMappings", report.huge?.most ?? 0),
-                ("witnessedDeletions", report.witnessedDeletions),
-                ("directViolations", report.directViolations),
-                ("indirectViolations", report.indirectViolations),
-            ])
-            if let disk = report.disk {
-                $0.members([
-                    ("diskRequests", disk.requests), ("ringStops", disk.ringStops),
-                    ("wrongBlocks", disk.wrongBlocks), ("lostRequests", disk.lostRequests),
-                    ("lostBackEnds", disk.isLost ? 1 : 0),
-                ])
+            $0.members(
+                report.counts.named([
+                    .transactions, .outsideHolds, .spuriousExits, .emulationFailures,
+                    .lostIncrements, .lostDirtyPages, .managementRounds, .staleTags, .hugeMappings,
+                    .witnessedDeletions, .directViolations, .indirectViolations,
+                ]))
+            if options.observer != .none {
+                $0.members(
+                    report.counts.named([
+                        .diskRequests, .ringStops, .wrongBlocks, .lostRequests, .lostBackEnds,
+                    ]))
             }
             $0.object("blackoutNanoseconds") {
                 $0.members([("count", times.count), ("mean", times.mean)] + times.ranks)

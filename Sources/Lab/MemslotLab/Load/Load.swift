@@ -1,4 +1,5 @@
 internal import ArgumentParser
+import Dispatch
 import Glibc
 import MemslotProtocol
 package import MemslotService
@@ -22,79 +23,66 @@ package struct Load {
         let info = try call(&owner, .serverInfo, "{}")
         let daemon = Int32(truncatingIfNeeded: info["pid"]?.int ?? 0)
         report.before = ProcessUsage(of: daemon)
+        try run(&owner, daemon, &report)
+        report.after = settledUsage(of: daemon, before: report.before)
+        return report
+    }
+
+    /// Runs clients and subscribers. Their connections end with it.
+    private func run(
+        _ owner: inout ClientConnection, _ daemon: Int32, _ report: inout LoadReport
+    ) throws(TargetLost) {
         for vm in vms {
             let limits = "\"simulated\":{\"maxSlots\":\(max(options.slots, 32))}"
             _ = try call(
                 &owner, .vmCreate, "{\"vm\":\"\(vm)\",\"backend\":\"simulated\",\(limits)}")
         }
-        let threads = ConnectionThreads(limit: options.clients + options.subscribers)
-        let total = Locked(Total(running: options.clients + options.subscribers))
-        for _ in 0..<options.subscribers {
-            let subscriber = try LoadSubscriber(try ClientConnection(path), vms: vms)
-            try start(threads, total) {
-                subscriber.run()
-                return (subscriber.tally, subscriber.finalGenerations)
-            }
+        let subscribers = try (0..<options.subscribers).map { _ throws(TargetLost) in
+            try LoadSubscriber(ClientConnection(path), vms: vms)
         }
-        let begin = loadClock()
+        let receiving = try subscribers.map { subscriber throws(TargetLost) in
+            try start { subscriber.run() }
+        }
+        let clients = try (0..<options.clients).map { number throws(TargetLost) in
+            LoadClient(try ClientConnection(path), number: number, vms: vms, options)
+        }
+        let begin = DispatchTime.now().uptimeNanoseconds
         let span = UInt64(options.seconds) * 1_000_000_000
-        for number in 0..<options.clients {
-            let client = LoadClient(try ClientConnection(path), number: number, vms: vms, options)
-            try start(threads, total) {
+        let running = Locked(clients.count)
+        let submitting = try clients.map { client throws(TargetLost) in
+            try start {
                 client.run(until: begin + span)
-                return (client.tally, [:])
+                running.change { $0 -= 1 }
             }
         }
-        let subscribers = options.subscribers
-        total.wait(while: { $0.running > subscribers }, milliseconds: span / 10_000_000)
+        running.wait(while: { $0 > 0 }, milliseconds: span / 10_000_000)
         report.early = ProcessUsage(of: daemon)
         // While the clients are still connected.
-        total.wait(while: { $0.running > subscribers }, milliseconds: span / 10_000_000 * 8)
+        running.wait(while: { $0 > 0 }, milliseconds: span / 10_000_000 * 8)
         report.late = ProcessUsage(of: daemon)
-        total.withLock(waitingWhile: { $0.running > subscribers }) { _ in }
-        report.nanoseconds = loadClock() - begin
+        for thread in submitting { thread.join() }
+        report.nanoseconds = DispatchTime.now().uptimeNanoseconds - begin
 
         let generations = try finalGenerations(&owner)
         for vm in vms { _ = try call(&owner, .vmDestroy, "{\"vm\":\"\(vm)\"}") }
-        total.withLock(waitingWhile: { $0.running > 0 }) { $0.complete(&report, generations) }
-        _ = threads.close(milliseconds: 10_000)
-        report.after = settledUsage(of: daemon, before: report.before)
-        return report
-    }
-
-    private struct Total {
-        var running: Int
-        var tally = LoadTally()
-        /// The last generation of each VM that each subscriber received.
-        var seen: [[String: UInt64]] = []
-
-        func complete(_ report: inout LoadReport, _ generations: [String: UInt64]) {
-            report.tally = tally
-            for (vm, generation) in generations {
-                if tally.commits[vm, default: 0] != generation { report.lostUpdates.append(vm) }
-                // A subscriber that received the VM's end must have received everything before.
-                for last in seen.compactMap({ $0[vm] }) where last != generation {
-                    report.tally.lostEvents += 1
-                }
-            }
-            report.lostUpdates.sort()
-        }
-    }
-
-    /// Runs `body`, which returns its counts and last generations, on a thread of its own.
-    private func start(
-        _ threads: ConnectionThreads, _ total: Locked<Total>,
-        _ body: @escaping @Sendable () -> (LoadTally, seen: [String: UInt64])
-    ) throws(TargetLost) {
-        let isStarted = threads.run {
-            let (tally, seen) = body()
-            total.change {
-                $0.tally.add(tally)
-                $0.seen.append(seen)
-                $0.running -= 1
+        for thread in receiving { thread.join() }
+        for tally in clients.map(\.tally) + subscribers.map(\.tally) { report.tally.add(tally) }
+        for (vm, generation) in generations {
+            if report.tally.commits[vm, default: 0] != generation { report.lostUpdates.append(vm) }
+            // A subscriber that received the VM's end must have received everything before.
+            for last in subscribers.compactMap({ $0.finalGenerations[vm] })
+            where last != generation {
+                report.tally.counts[.lostEvents] += 1
             }
         }
-        if !isStarted { throw TargetLost("no thread for another client or subscriber") }
+        report.lostUpdates.sort()
+    }
+
+    /// Runs `body` on a thread of its own. Its stack suffices for a sanitizer, and for 10,000.
+    private func start(_ body: @escaping @Sendable () -> Void) throws(TargetLost) -> OwnThread {
+        do throws(Errno) { return try OwnThread(stackBytes: 2 << 20, body) } catch {
+            throw TargetLost("no thread for another client or subscriber")
+        }
     }
 
     private func call(

@@ -6,17 +6,11 @@ import MemslotService
 /// Submits to its VMs in turn until the time is over. Unchecked: one thread at a time uses it.
 final class LoadClient: @unchecked Sendable {
     private var connection: ClientConnection
-    private var vms: [Target]
+    private var arrays: [LoadArray]
     private let comparesAndSwaps: Bool
     /// Nanoseconds between two submits; 0 for no pause.
     private let interval: UInt64
     private(set) var tally = LoadTally()
-
-    private struct Target {
-        let name: String
-        var array: LoadArray
-        var generation: UInt64 = 0
-    }
 
     init(
         _ connection: consuming ClientConnection, number: Int, vms: [String], _ options: LoadOptions
@@ -26,74 +20,71 @@ final class LoadClient: @unchecked Sendable {
             options.clients >= vms.count
             ? [vms[number % vms.count]]
             : stride(from: number, to: vms.count, by: options.clients).map { vms[$0] }
-        self.vms = own.map {
-            Target(name: $0, array: LoadArray(vm: $0, client: number, slots: options.slots))
-        }
+        arrays = own.map { LoadArray(vm: $0, client: number, slots: options.slots) }
         comparesAndSwaps = options.compareAndSwap
         interval =
             options.rate == 0 ? 0 : UInt64(options.clients) * 1_000_000_000 / UInt64(options.rate)
     }
 
-    /// Submits until `end`, by ``loadClock()``.
+    /// Submits until `end`, in nanoseconds of uptime.
     func run(until end: UInt64) {
-        var due = loadClock()
+        var due = DispatchTime.now().uptimeNanoseconds
         var index = 0
         while due < end {
             if interval > 0 { sleep(until: due) }
             guard submit(to: index) else {
-                tally.lostConnections += 1
+                tally.counts[.lostConnections] += 1
                 return
             }
-            let now = loadClock()
+            let now = DispatchTime.now().uptimeNanoseconds
             // Measured from the due time, so that waiting behind a slow reply counts too.
             tally.latency.record(now - min(due, now))
             due = interval > 0 ? due + interval : now
             if interval > 0 && now >= end { return }
-            index = (index + 1) % vms.count
+            index = (index + 1) % arrays.count
         }
     }
 
     private func submit(to index: Int) -> Bool {
-        let line = vms[index].array.next(expecting: comparesAndSwaps ? vms[index].generation : nil)
-        let reply: JSONValue
+        let line = arrays[index].next(comparesAndSwaps: comparesAndSwaps)
         do throws(TargetLost) {
-            guard let value = try connection.exchange(line).value else { return false }
-            reply = value
+            guard let reply = try connection.exchange(line).value else { return false }
+            record(reply, from: index)
+            return true
         } catch {
             tally.firstError = tally.firstError ?? error.message
             return false
         }
-        record(reply, from: index)
-        return true
     }
 
     private func record(_ reply: JSONValue, from index: Int) {
-        let (name, before) = (vms[index].name, vms[index].generation)
+        let (name, before) = (arrays[index].vm, arrays[index].generation)
         if let receipt = reply["result"], let generation = receipt["generation"]?.uint64 {
             if receipt["outcome"]?.isString("committed") ?? false {
+                tally.counts[.commits] += 1
                 tally.commits[name, default: 0] += 1
                 if comparesAndSwaps && generation != before + 1 {
                     fail("\(name): generation \(generation) after \(before)")
                 }
             } else {
-                tally.unchanged += 1
+                tally.counts[.unchanged] += 1
             }
-            vms[index].generation = generation
+            arrays[index].generation = generation
             return
         }
         let data = reply["error"]?["data"]
         if comparesAndSwaps, data?["kind"]?.isString("generation-conflict") ?? false,
             let present = data?["generation"]?.uint64
         {
-            tally.conflicts += 1
-            vms[index].generation = present
+            tally.counts[.conflicts] += 1
+            arrays[index].generation = present
         } else {
             fail(reply["error"]?["message"]?.string ?? "an invalid reply")
         }
     }
 
     private func fail(_ reason: String) {
-        tally.errors += 1
+        tally.counts[.errors] += 1
         tally.firstError = tally.firstError ?? reason
     }
 
@@ -104,17 +95,18 @@ final class LoadClient: @unchecked Sendable {
     }
 }
 
-/// Nanoseconds of the monotonic clock.
-func loadClock() -> UInt64 { DispatchTime.now().uptimeNanoseconds }
-
 /// The submits of one client to one VM, encoded beforehand except for the generation.
 struct LoadArray {
+    let vm: String
+    /// The last generation that a reply had.
+    var generation: UInt64 = 0
     private let head: [UInt8]
     private let tails: [[UInt8]]
     private var turn = 0
 
     /// Arrays of two clients differ, so that each submit changes something.
     init(vm: String, client: Int, slots: Int) {
+        self.vm = vm
         let name = "{\"id\":1,\"method\":\"memslots.submit\",\"params\":{\"vm\":\"\(vm)\","
         head = Array(name.utf8)
         tails = (0...1).map { turn in
@@ -130,9 +122,9 @@ struct LoadArray {
     }
 
     /// The next request, which differs from the one before.
-    mutating func next(expecting generation: UInt64?) -> [UInt8] {
+    mutating func next(comparesAndSwaps: Bool) -> [UInt8] {
         defer { turn ^= 1 }
-        guard let generation else { return head + tails[turn] }
+        guard comparesAndSwaps else { return head + tails[turn] }
         return head + Array("\"expectedGeneration\":\(generation),".utf8) + tails[turn]
     }
 }
@@ -175,7 +167,7 @@ final class LoadSubscriber: @unchecked Sendable {
                 try record(event)
             }
         } catch {
-            tally.lostConnections += 1
+            tally.counts[.lostConnections] += 1
             tally.firstError = tally.firstError ?? error.message
         }
     }
@@ -183,17 +175,19 @@ final class LoadSubscriber: @unchecked Sendable {
     private func record(_ event: JSONValue) throws(TargetLost) {
         guard let method = event["method"]?.string, let params = event["params"] else { return }
         if method == "events.dropped" {
-            tally.droppedEvents += params["count"]?.uint64 ?? 0
+            tally.counts[.droppedEvents] += params["count"]?.uint64 ?? 0
             try subscribe()
             return
         }
         guard let name = params["vm"]?.string, let known = generations[name] else { return }
         switch method {
         case "memslots.committed":
-            tally.events += 1
+            tally.counts[.events] += 1
             let previous = params["previousGeneration"]?.uint64 ?? 0
             let generation = params["generation"]?.uint64 ?? 0
-            if previous != known || generation != known + 1 { tally.lostEvents += 1 }
+            if previous != known || generation != known + 1 {
+                tally.counts[.lostEvents] += 1
+            }
             generations[name] = generation
         case "vm.destroyed":
             generations[name] = nil

@@ -10,18 +10,18 @@ package struct LoadReport {
     /// VMs were destroyed and all connections closed.
     package internal(set) var before, early, late, after: ProcessUsage?
 
-    package var commits: UInt64 { tally.commits.values.reduce(0, +) }
-
     /// The submits that got a reply, per second.
     package var throughput: Double {
-        let replies = commits + tally.unchanged + tally.conflicts + tally.errors
+        let kinds: [LoadTally.Count] = [.commits, .unchanged, .conflicts, .errors]
+        let replies = kinds.reduce(0) { $0 + tally.counts[$1] }
         return nanoseconds == 0 ? 0 : Double(replies) / (Double(nanoseconds) / 1e9)
     }
 
     /// Whether nothing was lost or refused and every descriptor was closed.
     package var isClean: Bool {
-        lostUpdates.isEmpty && tally.lostEvents == 0 && tally.lostConnections == 0
-            && tally.errors == 0 && !leaksDescriptors
+        let kinds: [LoadTally.Count] = [.lostEvents, .lostConnections, .errors]
+        return lostUpdates.isEmpty && kinds.allSatisfy { tally.counts[$0] == 0 }
+            && !leaksDescriptors
     }
 
     /// Whether the daemon has more open descriptors than before.
@@ -31,35 +31,36 @@ package struct LoadReport {
     }
 }
 
-/// The counts of one client or subscriber, or of all.
+/// What one client or subscriber has counted, or all.
 package struct LoadTally {
-    /// Submits with a receipt of a new generation, by VM.
+    /// By the names in JSON.
+    package enum Count: String, CaseIterable, Sendable {
+        /// Submits with a receipt of a new generation.
+        case commits
+        /// Submits of the active array: two clients of a VM may submit the same.
+        case unchanged
+        /// Compare-and-swaps with an old generation.
+        case conflicts
+        /// Submits refused for any other reason.
+        case errors
+        /// Events received, reported to subscribers as dropped, and missing without a report.
+        case events, droppedEvents, lostEvents
+        /// Connections closed by the daemon.
+        case lostConnections
+    }
+
+    package internal(set) var counts = Tally<Count>()
+    /// The commits by VM.
     var commits: [String: UInt64] = [:]
-    /// Submits of the active array: two clients of a VM may submit the same.
-    package internal(set) var unchanged: UInt64 = 0
-    /// Compare-and-swaps with an old generation.
-    package internal(set) var conflicts: UInt64 = 0
-    /// Submits refused for any other reason.
-    package internal(set) var errors: UInt64 = 0
-    /// The first of those reasons.
+    /// The first reason why a submit was refused or a connection lost.
     package internal(set) var firstError: String?
-    /// Connections closed by the daemon.
-    package internal(set) var lostConnections: UInt64 = 0
-    /// Events received, reported to subscribers as dropped, and missing without a report.
-    package internal(set) var events: UInt64 = 0, droppedEvents: UInt64 = 0, lostEvents: UInt64 = 0
     /// The times from when a submit was due to its reply.
     package internal(set) var latency = TimeHistogram()
 
     mutating func add(_ other: LoadTally) {
+        counts += other.counts
         commits.merge(other.commits, uniquingKeysWith: +)
-        unchanged += other.unchanged
-        conflicts += other.conflicts
-        errors += other.errors
         firstError = firstError ?? other.firstError
-        lostConnections += other.lostConnections
-        events += other.events
-        droppedEvents += other.droppedEvents
-        lostEvents += other.lostEvents
         latency.add(other.latency)
     }
 }

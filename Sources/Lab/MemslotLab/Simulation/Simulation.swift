@@ -27,7 +27,7 @@ package struct Simulation {
         }
         var report = SimulationReport(options)
         report.counts = world.counts
-        report.counts.steps = world.scheduler.steps
+        report.counts[.steps] = UInt64(world.scheduler.steps)
         report.hash = world.scheduler.hash.text
         report.breach = world.breach
         report.choices = ScheduleChoices(world.scheduler.choices.drawn)
@@ -74,8 +74,8 @@ package struct Simulation {
             world.events.isSettled, .eventsInOrder,
             "\(world.events.entries.suffix(3)) have no outcome")
         world.check(
-            world.generation.rawValue == UInt64(world.counts.commits), .generationsDense,
-            "\(world.counts.commits) commits, and generation \(world.generation)")
+            world.generation.rawValue == world.counts[.commits], .generationsDense,
+            "\(world.counts[.commits]) commits, and generation \(world.generation)")
         for slot in world.active where slot.isLogging {
             do throws(DirtyLogError) {
                 let log = try world.table.dirtyLog(of: slot)

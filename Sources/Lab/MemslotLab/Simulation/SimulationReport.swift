@@ -1,32 +1,38 @@
 package struct SimulationReport: Hashable, Sendable {
-    package struct Counts: Hashable, Sendable {
+    /// What a simulation counts, by the names that are printed.
+    package enum Count: String, CaseIterable, Sendable {
         /// Points at which another thread could run.
-        package var steps = 0
-        package var submits = 0, commits = 0, unchanged = 0, invalid = 0, vetoes = 0, rollbacks = 0
-        /// Transactions whose undo failed, their recoveries, and transactions aborted at the deadline.
-        package var failures = 0, recoveries = 0, timeouts = 0
+        case steps
+        case submits, commits, unchanged
+        case rollbacks = "roll-backs"
+        /// Transactions whose undo failed, and their recoveries.
+        case failures, recoveries
+        case vetoes
+        /// Transactions aborted at the deadline.
+        case timeouts
         /// Compare-and-swaps that found another generation.
-        package var conflicts = 0
+        case conflicts
+        case invalid
         /// Guest ranges that became private or shared with a commit.
-        package var attributes = 0
-        package var entries = 0, writes = 0
+        case attributes = "attribute changes"
+        case entries = "guest entries"
+        case writes = "guest writes"
         /// Reads of the table, each compared with the committed arrays.
-        package var reads = 0
+        case reads
         /// Old arrays retired after their submit returned.
-        package var retirements = 0
+        case retirements
         /// Dirty logs read, each compared with the guest's writes.
-        package var dirtyReads = 0
+        case dirtyReads = "dirty-log reads"
         /// Events delivered to subscribers and observers, each compared with the table's.
-        package var events = 0, droppedEvents = 0
-        package var refusals = 0
+        case events
+        case droppedEvents = "events dropped"
+        case refusals
         /// Lost vhost-user back ends that were replaced.
-        package var reconnections = 0
-
-        package init() {}
+        case reconnections = "back ends replaced"
     }
 
     package var options: SimulationOptions
-    package var counts = Counts()
+    package var counts = Tally<Count>()
     /// The hash of the trace: the same for the same options, in every process.
     package var hash = ""
     /// The invariant that did not hold; `nil` if all did.
@@ -44,25 +50,4 @@ package struct SimulationReport: Hashable, Sendable {
         for text in hashes { hash.fold(text) }
         return hash.text
     }
-}
-
-extension SimulationReport.Counts {
-    package static func += (left: inout Self, right: Self) {
-        for path in all { left[keyPath: path.path] += right[keyPath: path.path] }
-    }
-
-    package var named: [(name: String, count: Int)] {
-        Self.all.map { ($0.name, self[keyPath: $0.path]) }
-    }
-
-    private static let all: [(name: String, path: any WritableKeyPath<Self, Int> & Sendable)] = [
-        ("steps", \.steps), ("submits", \.submits), ("commits", \.commits),
-        ("unchanged", \.unchanged), ("roll-backs", \.rollbacks), ("failures", \.failures),
-        ("recoveries", \.recoveries), ("vetoes", \.vetoes), ("timeouts", \.timeouts),
-        ("conflicts", \.conflicts), ("invalid", \.invalid), ("attribute changes", \.attributes),
-        ("guest entries", \.entries), ("guest writes", \.writes), ("reads", \.reads),
-        ("retirements", \.retirements), ("dirty-log reads", \.dirtyReads),
-        ("events", \.events), ("events dropped", \.droppedEvents),
-        ("refusals", \.refusals), ("back ends replaced", \.reconnections),
-    ]
 }

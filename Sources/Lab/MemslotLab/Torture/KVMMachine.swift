@@ -13,7 +13,7 @@
 
         let kvm: KVMBackend
         let regions: [TortureRegion]
-        let counters = TortureCounters()
+        let counts = Locked(Tally<TortureReport.Count>())
         /// Code, counters and page tables.
         private let low: GuestMemory
         /// The memory of the region.
@@ -149,7 +149,7 @@
                     return !isEnding.load(ordering: .sequentiallyConsistent)
                 }
                 // With a whole table KVM returns no errno, because all guest memory is mapped.
-                counters.countEmulationFailure()
+                count(.emulationFailures)
                 return true
             }
         }
@@ -165,13 +165,13 @@
                 // A failure loses nothing and recurs with the next full ring.
                 try? kvm.collectDirtyRings(afterFullRingOf: unit.guarded.descriptor)
             case .mmio(let access):
-                counters.countSpuriousExit()
+                count(.spuriousExits)
                 if !access.isWrite { unit.guarded.completeMMIORead(with: value(for: access, unit)) }
             case .internalError:
                 // The guest retries the instruction.
-                counters.countEmulationFailure()
+                count(.emulationFailures)
             default:
-                counters.countEmulationFailure()
+                count(.emulationFailures)
                 // Restarts the round after a shutdown, which loses the vCPU's state.
                 try? unit.program.start(unit.guarded.vcpu)
             }
@@ -212,12 +212,19 @@
         func observe(_ report: inout TortureReport) {
             report.hasEnded = hasEnded.load(ordering: .relaxed)
             let programs = units.map(\.program).filter { $0.access == .ordered }
-            report.managementRounds = programs.reduce(0) { $0 + UInt64(load($1.managementRounds)) }
-            report.staleTags = programs.reduce(0) { $0 + UInt64(load($1.staleTags)) }
+            report.counts[.managementRounds] = programs.reduce(0) {
+                $0 + UInt64(load($1.managementRounds))
+            }
+            report.counts[.staleTags] = programs.reduce(0) { $0 + UInt64(load($1.staleTags)) }
             guard regions[0].stride > 1 else { return }
-            var huge = report.huge ?? TortureReport.Huge(kibibytes: memory.hugeKiB)
-            huge.observe(UInt64(max(0, hugeMappings)))
-            report.huge = huge
+            let mappings = UInt64(max(0, hugeMappings))
+            if let last = report.lastMappings {
+                if mappings < last { report.counts[.hugeFalls] += 1 }
+            } else {
+                report.counts[.hugeKiB] = memory.hugeKiB
+            }
+            report.counts[.hugeMappings] = max(report.counts[.hugeMappings], mappings)
+            report.lastMappings = mappings
         }
 
         /// -1 where the kernel does not count them.

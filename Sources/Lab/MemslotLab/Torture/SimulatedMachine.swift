@@ -38,7 +38,7 @@ final class SimulatedMachine: TortureMachine {
     let region = TortureRegion(
         mappings: (UserspaceAddress(0x7f00_0000_0000), UserspaceAddress(0x7f10_0000_0000)))
     var regions: [TortureRegion] { [region] }
-    let counters = TortureCounters()
+    let counts = Locked(Tally<TortureReport.Count>())
     private let units: [Unit]
     private let entries: [VCPUEntry]
     private let isWriting: Bool
@@ -53,7 +53,7 @@ final class SimulatedMachine: TortureMachine {
         case .cleared: protection = .automatic
         case .manual: protection = .manual
         case .initiallySet: protection = .manualInitiallySet
-        case .ring: throw .noSimulatedRing
+        case .ring: throw .invalidOption("a simulated VM has no dirty rings")
         }
         let simulator = SimulatedBackend(dirtyLogProtection: protection)
         self.simulator = simulator
@@ -79,10 +79,10 @@ final class SimulatedMachine: TortureMachine {
             let (page, endsRound) = unit.state.withLock { $0.begin() }
             if !touch(page) {
                 unit.state.withLock { $0.undo(page) }
-                counters.countSpuriousExit()
+                count(.spuriousExits)
             }
             guard endsRound else { continue }
-            if !isTableLegal() { counters.countEmulationFailure() }
+            if !isTableLegal() { count(.emulationFailures) }
             if isEnding.load(ordering: .relaxed) { return false }
         }
         return true

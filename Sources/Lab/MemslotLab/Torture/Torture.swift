@@ -197,7 +197,6 @@ package enum TortureError: Error, Hashable, Sendable {
     case kvm(KVMError)
     /// Memory, a signal or a thread is not available.
     case system(Errno)
-    case noSimulatedRing
     /// The table refused a valid array.
     case submit(SubmitError)
     case dirtyLog(DirtyLogError)
@@ -214,7 +213,6 @@ package enum TortureError: Error, Hashable, Sendable {
         case .invalidOption(let what): what
         case .kvm(let error): error.description
         case .system(let errno): "memory, a signal or a thread is not available: \(errno)"
-        case .noSimulatedRing: "a simulated VM has no dirty rings"
         case .submit(let error): "a transaction failed: \(error.message)"
         case .unavailable(let what), .program(let what): what
         case .backEnd(let error): "the back end failed: \(error.message)"
@@ -225,71 +223,60 @@ package enum TortureError: Error, Hashable, Sendable {
 }
 
 package struct TortureReport: Sendable {
-    package var transactions = 0
-    /// The transactions that the guest observed.
-    package var transactionsHit = 0
-    package var slotCalls: UInt64 = 0
-    /// With `--continuity`: the creates before holds and the deletes after them.
-    package var outsideHolds: UInt64 = 0
-    /// The rounds of all vCPUs.
-    package var rounds: UInt64 = 0
-    /// MMIO exits at addresses that have memory in every array. On a simulated VM: failed accesses.
-    package var spuriousExits: UInt64 = 0
-    /// Runs that KVM could not continue. On a simulated VM: reads of the table that returned
-    /// neither the old array nor the new one.
-    package var emulationFailures: UInt64 = 0
-    /// Increments missing in guest memory; for a guest that reads, the missing part of its sum.
-    package var lostIncrements: UInt64 = 0
-    /// Pages that the guest has certainly written and that no log and no receipt reported.
-    package var lostDirtyPages: UInt64 = 0
-    /// Pages that had to be reported.
-    package var dirtyPages: UInt64 = 0
-    /// With two address spaces: the rounds of all vCPUs in system management mode.
-    package var managementRounds: UInt64 = 0
-    /// Tags below the one that the vCPU had read before, in either address space: half a change.
-    package var staleTags: UInt64 = 0
-    /// Whether KVM has ended the VM before all transactions.
-    package var hasEnded = false
-    /// Deletions beside the guest, with witnesses.
-    package var witnessedDeletions: UInt64 = 0
-    /// Of those: an access found no memory, and one that began later, on any vCPU, found it. Both
-    /// by the processor's own page tables.
-    package var directViolations: UInt64 = 0
-    /// The same, where one of the two is by a vCPU in real mode, which KVM emulates on some hosts.
-    package var indirectViolations: UInt64 = 0
-    package var blackout = TimeHistogram()
-    package var nanoseconds: UInt64 = 0
-    /// With `--observer vhost-user`.
-    package var disk: Disk?
-    /// With `--memory hugetlb` and `thp`.
-    package var huge: Huge?
-
-    package struct Huge: Hashable, Sendable {
-        /// The KiB of the region that the host had in huge pages at the beginning.
-        package let kibibytes: UInt64
-        /// KVM's mappings of 2 MiB: the most, how often there were fewer than before, and the last.
-        package var most: UInt64 = 0, falls: UInt64 = 0, last: UInt64 = 0
-
-        mutating func observe(_ count: UInt64) {
-            most = max(most, count)
-            if count < last { falls += 1 }
-            last = count
-        }
-    }
-
-    package struct Disk: Hashable, Sendable {
-        package var requests: UInt64
-        package var ringStops: UInt64
+    /// What a torture counts, by the names in JSON.
+    package enum Count: String, CaseIterable, Sendable {
+        case transactions
+        /// The transactions that the guest observed.
+        case transactionsHit
+        case slotCalls
+        /// With `--continuity`: the creates before holds and the deletes after them.
+        case outsideHolds
+        /// The rounds of all vCPUs.
+        case rounds
+        /// MMIO exits at addresses with memory in every array. On a simulated VM: failed accesses.
+        case spuriousExits
+        /// Runs that KVM could not continue. On a simulated VM: reads of the table that returned
+        /// neither the old array nor the new one.
+        case emulationFailures
+        /// Increments missing in guest memory; for a guest that reads, the missing part of its sum.
+        case lostIncrements
+        /// Pages that the guest has certainly written and that no log and no receipt reported.
+        case lostDirtyPages
+        /// Pages that had to be reported.
+        case dirtyPages
+        /// With two address spaces: the rounds of all vCPUs in system management mode.
+        case managementRounds
+        /// Tags below the one that the vCPU had read before, in either address space: half a change.
+        case staleTags
+        /// With huge pages: the KiB of the region that the host had in them at the beginning, the
+        /// most of KVM's mappings of 2 MiB, and how often there were fewer than before.
+        case hugeKiB, hugeMappings, hugeFalls
+        /// Deletions beside the guest, with witnesses.
+        case witnessedDeletions
+        /// Of those: an access found no memory, and one that began later, on any vCPU, found it. Both
+        /// by the processor's own page tables.
+        case directViolations
+        /// The same, where one of the two is by a vCPU in real mode, which KVM emulates on some hosts.
+        case indirectViolations
+        /// With `--observer vhost-user`.
+        case diskRequests, ringStops
         /// Blocks that were read or are in the file with other contents than were written.
-        package var wrongBlocks: UInt64
-        package var lostRequests: UInt64
-        /// Whether the back end was lost.
-        package var isLost: Bool
+        case wrongBlocks
+        case lostRequests, lostBackEnds
     }
 
-    package var isClean: Bool {
-        spuriousExits == 0 && emulationFailures == 0 && lostIncrements == 0 && lostDirtyPages == 0
-            && staleTags == 0 && directViolations == 0
-            && disk.map { $0.wrongBlocks + $0.lostRequests == 0 && !$0.isLost } ?? true
-    }
+    package static let faults: [Count] = [
+        .spuriousExits, .emulationFailures, .lostIncrements, .lostDirtyPages, .staleTags,
+        .directViolations, .wrongBlocks, .lostRequests, .lostBackEnds,
+    ]
+
+    package internal(set) var counts = Tally<Count>()
+    /// Whether KVM has ended the VM before all transactions.
+    package internal(set) var hasEnded = false
+    package internal(set) var blackout = TimeHistogram()
+    package internal(set) var nanoseconds: UInt64 = 0
+    /// The last of KVM's mappings of 2 MiB.
+    var lastMappings: UInt64?
+
+    package var isClean: Bool { Self.faults.allSatisfy { counts[$0] == 0 } }
 }

@@ -92,13 +92,14 @@ struct TortureBackEnd {
     }
 
     /// Ends the requests, and compares the disk's file with what was written.
-    func finish() -> TortureReport.Disk {
-        let counts = guest.end()
+    func finish(_ counts: inout Tally<TortureReport.Count>) {
+        let disk = guest.end()
         let bytes = Files.read(daemon.directory + "/disk") ?? []
-        let wanted = (0..<DiskGuest.blocks).flatMap { DiskGuest.contents($0, counts.versions[$0]) }
-        return TortureReport.Disk(
-            requests: UInt64(counts.completed), ringStops: UInt64(observer.ringStops),
-            wrongBlocks: UInt64(counts.wrong) + (bytes == wanted ? 0 : 1),
-            lostRequests: UInt64(counts.lost), isLost: observer.backEndState != .attached)
+        let wanted = (0..<DiskGuest.blocks).flatMap { DiskGuest.contents($0, disk.versions[$0]) }
+        counts[.diskRequests] = UInt64(disk.completed)
+        counts[.ringStops] = UInt64(observer.ringStops)
+        counts[.wrongBlocks] = UInt64(disk.wrong) + (bytes == wanted ? 0 : 1)
+        counts[.lostRequests] = UInt64(disk.lost)
+        counts[.lostBackEnds] = observer.backEndState == .attached ? 0 : 1
     }
 }

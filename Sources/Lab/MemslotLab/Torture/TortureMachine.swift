@@ -1,6 +1,5 @@
 import CKVM
 import Memslots
-import Synchronization
 
 /// A VM whose vCPUs access the region all the time.
 protocol TortureMachine: AnyObject, Sendable {
@@ -9,7 +8,8 @@ protocol TortureMachine: AnyObject, Sendable {
     var regions: [TortureRegion] { get }
     /// The slots that an array has in addition to the regions'. In two address spaces a tag, above the last.
     func otherSlots() -> [Memslot]
-    var counters: TortureCounters { get }
+    /// Faults that vCPUs observed, counted by their threads.
+    var counts: Locked<Tally<TortureReport.Count>> { get }
     /// The descriptor of the file behind the region.
     var regionFile: Int32 { get }
 
@@ -45,17 +45,8 @@ extension TortureMachine {
     func otherSlots() -> [Memslot] { [] }
     func observe(_ report: inout TortureReport) {}
     func allow(_ arrays: [[Memslot]], of table: MemslotTable) {}
-}
-
-/// Faults that vCPUs observed, counted by their threads.
-final class TortureCounters: Sendable {
-    private let exits = Atomic<UInt64>(0)
-    private let failures = Atomic<UInt64>(0)
-
-    var spuriousExits: UInt64 { exits.load(ordering: .sequentiallyConsistent) }
-    var emulationFailures: UInt64 { failures.load(ordering: .sequentiallyConsistent) }
-    func countSpuriousExit() { exits.add(1, ordering: .relaxed) }
-    func countEmulationFailure() { failures.add(1, ordering: .relaxed) }
+    func count(_ fault: TortureReport.Count) { counts.withLock { $0[fault] += 1 } }
+    var faults: Tally<TortureReport.Count> { counts.withLock { $0 } }
 }
 
 /// Binds threads to processors: what changes slots to the first, vCPUs to the others, if there are.

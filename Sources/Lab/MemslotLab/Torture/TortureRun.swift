@@ -55,7 +55,7 @@ struct TortureRun {
                 try backEnd?.awaitRequests()
                 try transact()
                 machine.observe(&report)
-                report.transactions = turn
+                report.counts[.transactions] = UInt64(turn)
                 progress(turn)
             }
             try vcpus.awaitRounds()
@@ -65,17 +65,16 @@ struct TortureRun {
             try? vcpus.end()
             machine.observe(&report)
             guard report.hasEnded else { throw error }
-            (report.transactions, report.transactionsHit) =
-                (report.transactions + 1, report.transactionsHit + 1)
+            report.counts[.transactions] += 1
+            report.counts[.transactionsHit] += 1
         }
         machine.observe(&report)
-        report.disk = backEnd?.finish()
-        report.spuriousExits = machine.counters.spuriousExits
-        report.emulationFailures = machine.counters.emulationFailures
-        report.lostIncrements = machine.lostIncrements()
-        report.lostDirtyPages = ledger.lost
-        report.dirtyPages = ledger.owedInAll
-        for vcpu in 0..<options.vcpus { report.rounds += UInt64(machine.rounds(of: vcpu)) }
+        backEnd?.finish(&report.counts)
+        report.counts += machine.faults
+        report.counts[.lostIncrements] = machine.lostIncrements()
+        report.counts[.lostDirtyPages] = ledger.lost
+        report.counts[.dirtyPages] = ledger.owedInAll
+        report.counts[.rounds] = vcpus.rounds
         return report
     }
 
@@ -85,7 +84,7 @@ struct TortureRun {
         var next = machine.otherSlots() + (backEnd?.slots(&random) ?? [])
         for index in layouts.indices { next += layouts[index].next() }
         if options.continuity { next += machine.regions[0].slotsBeside(&random) }
-        let seen = machine.counters.spuriousExits + machine.counters.emulationFailures
+        let seen = machine.faults
         hook.arm(isChecked)
         machine.allow([slots, next], of: table)
         ledger.observe(machine.writes())
@@ -97,15 +96,13 @@ struct TortureRun {
         slots = next
         ledger.settle(receipt, now: slots, writes: machine.writes())
         machine.allow([slots], of: table)
-        report.slotCalls += UInt64(receipt.operations.count)
-        report.outsideHolds += Self.outsideHold(receipt)
+        report.counts[.slotCalls] += UInt64(receipt.operations.count)
+        report.counts[.outsideHolds] += Self.outsideHold(receipt)
         if options.mode == .atomic, receipt.quiesced, receipt.durations.nanoseconds.blackout > 0 {
             report.blackout.record(receipt.durations.nanoseconds.blackout)
         }
         if isChecked { try check() }
-        if machine.counters.spuriousExits + machine.counters.emulationFailures != seen {
-            report.transactionsHit += 1
-        }
+        if machine.faults != seen { report.counts[.transactionsHit] += 1 }
     }
 
     /// The number of creates before and of deletes after the hold of a transaction.

@@ -35,6 +35,9 @@ struct TortureVCPUs {
         }
     }
 
+    /// The rounds of all vCPUs so far.
+    var rounds: UInt64 { (0..<count).reduce(0) { $0 + UInt64(machine.rounds(of: $1)) } }
+
     /// Waits until every vCPU has ended `rounds` rounds from now on.
     func awaitRounds(_ rounds: UInt32 = 1) throws(TortureError) {
         let former = (0..<count).map { machine.rounds(of: $0) }
@@ -51,10 +54,9 @@ struct TortureVCPUs {
 
     /// - Parameter lacking: returns a vCPU that is not done; `nil` when all are.
     static func waitUntil(_ lacking: () -> Int?) throws(TortureError) {
-        let start = DispatchTime.now().uptimeNanoseconds
+        let end = Deadline.after(.seconds(patience))
         while let vcpu = lacking() {
-            let waited = DispatchTime.now().uptimeNanoseconds - start
-            guard waited < UInt64(patience) * 1_000_000_000 else { throw .stuck(vcpu: vcpu) }
+            if end.hasPassed { throw .stuck(vcpu: vcpu) }
             // A guest does not signal a write. With a single processor, it needs this one.
             sched_yield()
         }

@@ -24,9 +24,9 @@
             _ options: TortureOptions, _ machine: KVMMachine, hold: any VCPUHold
         ) throws(TortureError) {
             (self.options, self.machine) = (options, machine)
-            do throws(InvalidArray) {
-                table = try MemslotTable(backend: machine.backend, vcpus: hold)
-            } catch { throw .submit(.invalid(error)) }
+            table = try converting(
+                { TortureError.submit(.invalid($0)) },
+                MemslotTable(backend: machine.backend, vcpus: hold))
             let pieces = options.mode == .naive ? [0..<1, 1..<2] : [0..<Self.pageCount]
             present =
                 machine.otherSlots()
@@ -46,7 +46,7 @@
                 try vcpus.start()
                 for turn in 1...max(1, options.transactions) where turn <= options.transactions {
                     try deleteOnce()
-                    report.transactions = turn
+                    report.counts[.transactions] = UInt64(turn)
                     progress(turn)
                 }
             } catch {
@@ -54,8 +54,8 @@
                 throw error
             }
             try vcpus.end()
-            report.emulationFailures = machine.counters.emulationFailures
-            for vcpu in 0..<options.vcpus { report.rounds += UInt64(machine.rounds(of: vcpu)) }
+            report.counts[.emulationFailures] = machine.faults[.emulationFailures]
+            report.counts[.rounds] = vcpus.rounds
             return report
         }
 
@@ -64,7 +64,9 @@
             try vcpus.awaitRounds()
             for vcpu in 0..<options.vcpus { machine.forgetMissing(vcpu) }
             let receipt = try submit(machine.otherSlots())
-            if !receipt.quiesced || options.mode == .naive { report.witnessedDeletions += 1 }
+            if !receipt.quiesced || options.mode == .naive {
+                report.counts[.witnessedDeletions] += 1
+            }
             // The round that has begun, and one without the slot.
             try vcpus.awaitRounds(2)
             var kinds: Set<Bool> = []
@@ -75,15 +77,15 @@
                     kinds.insert(Self.kind(of: one) == .long && Self.kind(of: other) == .long)
                 }
             }
-            if kinds.contains(true) { report.directViolations += 1 }
-            if kinds.contains(false) { report.indirectViolations += 1 }
-            if !kinds.isEmpty { report.transactionsHit += 1 }
+            if kinds.contains(true) { report.counts[.directViolations] += 1 }
+            if kinds.contains(false) { report.counts[.indirectViolations] += 1 }
+            if !kinds.isEmpty { report.counts[.transactionsHit] += 1 }
             _ = try submit(present)
         }
 
         private mutating func submit(_ slots: [Memslot]) throws(TortureError) -> Receipt {
             let receipt = try converting({ TortureError.submit($0) }, table.submit(slots))
-            report.slotCalls += UInt64(receipt.operations.count)
+            report.counts[.slotCalls] += UInt64(receipt.operations.count)
             return receipt
         }
     }

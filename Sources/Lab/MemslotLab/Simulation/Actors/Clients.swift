@@ -24,7 +24,7 @@ final class WireClient: SimulatedActor {
             world.report(.oneAnswer, "memslots.get has no result")
             return nil
         }
-        world.counts.reads += 1
+        world.counts[.reads] += 1
         world.check(
             array.isInstalled
                 || world.arrays[array.generation] == array.slots

@@ -68,7 +68,7 @@ final class HostilePeer: SimulatedActor {
         world.check(
             limits().contains(limit), .limitsHold,
             "\(name) has \(slots); \(method) \(parameters.prefix(60)): \(limit ?? "granted")")
-        if !isGranted { world.counts.refusals += 1 }
+        if !isGranted { world.counts[.refusals] += 1 }
         return isGranted
     }
 }

@@ -49,7 +49,7 @@ extension World {
 
     /// Compares a reader's snapshot with the committed arrays.
     func checkContent(of snapshot: TableSnapshot) {
-        counts.reads += 1
+        counts[.reads] += 1
         lastStay = scheduler.time
         let slots = snapshot.array.slots
         // A reader may see a commit before observers are notified of it.

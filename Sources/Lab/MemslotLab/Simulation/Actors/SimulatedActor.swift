@@ -64,14 +64,14 @@ final class Operator: SimulatedActor {
         if random.once(in: 2) { world.faults.armed = nil }
         do throws(SubmitError) {
             try world.table.recover()
-            world.counts.recoveries += 1
+            world.counts[.recoveries] += 1
             world.isReleased = false
             world.expectEvent(.recovered, world.generation)
         } catch {
             world.record("recovery: \(error.kind)")
             switch error {
             case .failed:
-                world.counts.failures += 1
+                world.counts[.failures] += 1
                 world.expectEvent(.failed, world.generation)
             case .quiesceTimeout: return
             default: world.report(.oneAnswer, "a recovery ends with \(error.kind)")

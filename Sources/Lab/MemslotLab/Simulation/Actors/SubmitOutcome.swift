@@ -72,15 +72,15 @@ extension World {
 
     /// Compares an outcome with its observed effects. Call before another transaction can begin.
     func check(_ outcome: SubmitOutcome, of submission: Submission) {
-        counts.submits += 1
+        counts[.submits] += 1
         record("\(outcome)")
         check(
             (outcome == .invalid) == submission.isBroken || outcome == .failed, .oneAnswer,
             "\(outcome), though the array is \(submission.isBroken ? "broken" : "valid")")
         switch outcome {
         case .committed(let generation):
-            counts.commits += 1
-            counts.attributes += transaction.attributes.count
+            counts[.commits] += 1
+            counts[.attributes] += UInt64(transaction.attributes.count)
             expectEvent(.committed, generation)
             check(
                 submission.expected.map { $0.next == generation } ?? true, .oneAnswer,
@@ -88,10 +88,10 @@ extension World {
             check(
                 transaction.faults.isEmpty && transaction.vetoes == 0, .oneAnswer,
                 "committed, though \(transaction.faults.count) calls failed")
-        case .unchanged: counts.unchanged += 1
-        case .invalid: counts.invalid += 1
+        case .unchanged: counts[.unchanged] += 1
+        case .invalid: counts[.invalid] += 1
         case .conflict(let present):
-            counts.conflicts += 1
+            counts[.conflicts] += 1
             check(
                 submission.expected.map { $0.rawValue < present } ?? false, .oneAnswer,
                 "\(outcome) of \(String(describing: submission.expected))")
@@ -102,10 +102,10 @@ extension World {
     private func checkAborted(_ outcome: SubmitOutcome) {
         switch outcome {
         case .rejected:
-            counts.vetoes += 1
+            counts[.vetoes] += 1
             check(transaction.vetoes == 1, .oneAnswer, "rejected, but no hook refused")
         case .timedOut(let vcpus, let readers):
-            counts.timeouts += 1
+            counts[.timeouts] += 1
             // Clients read the table too, under the default name.
             let names = vcpus + readers
             check(
@@ -119,14 +119,14 @@ extension World {
                 !transaction.calls.compactMap(\.before).contains(where: active.contains),
                 .guestSeesWhole, "timed out, after the guest lost a slot: \(transaction.calls)")
         case .rolledBack(let errno):
-            counts.rollbacks += 1
+            counts[.rollbacks] += 1
             expectEvent(.rolledBack, generation)
             check(
                 transaction.faults.first?.name == errno, .oneAnswer,
                 "rolled back with \(errno), but the faults were \(transaction.faults)")
         case .failed:
             guard events.hasNewFailure(of: scheduler.running) else { return }
-            counts.failures += 1
+            counts[.failures] += 1
             expectEvent(.failed, generation)
             // Beside vCPUs that do not leave nothing is undone that they were held for.
             let isStopped =

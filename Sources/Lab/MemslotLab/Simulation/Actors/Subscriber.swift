@@ -51,8 +51,8 @@ final class Subscriber: SimulatedActor, @unchecked Sendable {
     private func drain(_ queue: EventQueue) {
         let taken = queue.removeAll()
         let (dropped, lines) = (taken.dropped, world.wiring.delivery(taken.lines))
-        world.counts.events += lines.count
-        world.counts.droppedEvents += Int(dropped)
+        world.counts[.events] += UInt64(lines.count)
+        world.counts[.droppedEvents] += dropped
         let missed = world.events.count - position - lines.count
         world.record("receives \(lines.count), \(dropped) dropped")
         world.check(
@@ -103,7 +103,7 @@ final class Witness: SimulatedActor, @unchecked Sendable {
                 expected.starts(with: received.entries)
                     && received.entries.count + missing >= expected.count,
                 .eventsInOrder, "\(name): received \(received.entries), not \(Array(expected))")
-            world.counts.events += received.entries.count
+            world.counts[.events] += UInt64(received.entries.count)
             _ = consume observation
         } catch { world.report(.reentryRefused, error.message) }
     }

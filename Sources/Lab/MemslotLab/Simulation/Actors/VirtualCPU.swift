@@ -23,7 +23,7 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
 
     private func runGuest() {
         world.guests += 1
-        world.counts.entries += 1
+        world.counts[.entries] += 1
         defer {
             world.guests -= 1
             world.lastStay = world.scheduler.time
@@ -49,7 +49,7 @@ final class VirtualCPU: SimulatedActor, @unchecked Sendable {
         guard (try? world.simulator.touch(address, size: .pages(1), in: space)) != nil else {
             return
         }
-        world.counts.writes += 1
+        world.counts[.writes] += 1
         guard let slot = world.installed.first(where: { $0.contains(address, in: space) })
         else { return }
         world.dirty.write(
@@ -95,7 +95,7 @@ final class DirtyLogReader: SimulatedActor {
 extension World {
     /// Compares a log that was just read with the pages that it must contain.
     func checkLog(of key: SlotKey, _ bitmap: DirtyBitmap, _ pages: Range<UInt64>, isCleared: Bool) {
-        counts.dirtyReads += 1
+        counts[.dirtyReads] += 1
         record("log \(key): \(bitmap.runs)")
         guard let slot = active.first(where: { $0.key == key }) else {
             return report(.dirtyBitsKept, "slot \(key) does not exist, but has a log")

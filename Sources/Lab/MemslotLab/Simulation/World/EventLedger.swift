@@ -129,7 +129,7 @@ extension World {
                 dirty.rolledBack(to: active, mayReportAll: transaction.continuity != nil)
             }
         case .retired(let at):
-            counts.retirements += 1
+            counts[.retirements] += 1
             checkRetired(before: at)
         case .recovered:
             dirty.recovered(to: active, isComplete: true)

@@ -83,7 +83,7 @@ final class WatchedDevice: FollowingBackEnd, @unchecked Sendable {
         do throws(VhostUserError) { try reconnect() } catch {
             return world.report(.backEndFollows, "not reconnected: \(error.message)")
         }
-        world.counts.reconnections += 1
+        world.counts[.reconnections] += 1
         world.record("reconnects the back end")
         checkTable()
     }

@@ -48,7 +48,7 @@ final class World: @unchecked Sendable {
     /// The last virtual time, in nanoseconds, at which a reader or vCPU was inside.
     var lastStay: UInt64 = 0
 
-    var counts = SimulationReport.Counts()
+    var counts = Tally<SimulationReport.Count>()
     var trace: [String] = []
     private(set) var breach: Breach?
 

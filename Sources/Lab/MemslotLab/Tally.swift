@@ -1,5 +1,30 @@
 import Histogram
 
+/// Counts by name.
+package struct Tally<Name: CaseIterable & Hashable & Sendable>: Hashable, Sendable {
+    private var counts: [Name: UInt64] = [:]
+
+    package init() {}
+
+    package subscript(name: Name) -> UInt64 {
+        get { counts[name, default: 0] }
+        set { counts[name] = newValue }
+    }
+
+    package static func += (left: inout Self, right: Self) {
+        left.counts.merge(right.counts, uniquingKeysWith: +)
+    }
+}
+
+extension Tally where Name: RawRepresentable<String> {
+    /// The counts of `names`, in order; by default of all.
+    package func named(
+        _ names: [Name] = Array(Name.allCases)
+    ) -> [(name: String, value: UInt64)] {
+        names.map { ($0.rawValue, self[$0]) }
+    }
+}
+
 /// A distribution of times in nanoseconds.
 package struct TimeHistogram: Sendable {
     private var histogram = Histogram<UInt64>(
