@@ -107,10 +107,7 @@ package enum Effort: Sendable {
     case quick
 
     func callAsFunction<Value>(_ full: Value, quick: Value) -> Value {
-        switch self {
-        case .full: full
-        case .quick: quick
-        }
+        self == .full ? full : quick
     }
 }
 

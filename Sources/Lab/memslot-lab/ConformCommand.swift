@@ -66,24 +66,24 @@ struct ConformCommand: ParsableCommand {
         guard against == .kvm || backend == .kvm else {
             let capabilities = try simulated()
             return try apply(
-                input, to: SimulatedTarget(capabilities: capabilities), limits: capabilities)
+                input, to: SimulatedRawVM(capabilities: capabilities), limits: capabilities)
         }
         let system = try KVMSystem()
         let limits = try KernelTarget.capabilities(of: system)
         try apply(
-            input, to: KernelTarget(system: system), twin: SimulatedTarget(capabilities: limits),
+            input, to: KernelTarget(system: system), twin: SimulatedRawVM(capabilities: limits),
             limits: limits)
     }
 
     /// Compares results with the expected ones, and those of a twin with the target's limits.
     private func apply(
-        _ input: borrowing InputFile, to target: any RawCallTarget, twin: SimulatedTarget? = nil,
+        _ input: borrowing InputFile, to target: any RawCallTarget, twin: SimulatedRawVM? = nil,
         limits: Capabilities = SimulatedRawVM.recordedKernel
     ) throws {
         var lines = LineReader(descriptor: input.descriptor)
         var differences = 0
         // Hosts on which a recording may have been made.
-        let others = [SimulatedTarget(), SimulatedTarget(capabilities: .widest)]
+        let others = [SimulatedRawVM(), SimulatedRawVM(capabilities: .widest)]
         var slots: [SlotKey: Memslot] = [:]
         do throws(UnusableInput) {
             while let line = try lines.next() {
@@ -138,7 +138,7 @@ struct ConformCommand: ParsableCommand {
 
     /// The limits of the simulated host.
     private func simulated() throws -> Capabilities {
-        guard hasHost || draw else { return SimulatedTarget.recordedKernel }
+        guard hasHost || draw else { return SimulatedRawVM.recordedKernel }
         var host = SimulatorConfiguration(profile: profile ?? .x86, kernel: kernel)
         host.flags = (profile ?? .x86).flags(host.kernel)
         host.guestPhysicalBits = guestBits ?? host.guestPhysicalBits
@@ -154,7 +154,7 @@ struct ConformCommand: ParsableCommand {
         let hasRegion2 = (kernel ?? .default) >= KernelVersion(6, 8)
         var comparison = Comparison(
             capabilities: capabilities, hasRegion2: hasRegion2, hasGuest: false
-        ) { PrintingTarget(SimulatedTarget(capabilities: capabilities)) }
+        ) { PrintingTarget(SimulatedRawVM(capabilities: capabilities)) }
         comparison.callsPerVM = count
         _ = try comparison.run(seed: seed, count: count)
     }
@@ -191,9 +191,9 @@ extension KernelVersion: ExpressibleByArgument {
 
 /// Prints each call with its reply.
 private final class PrintingTarget: RawCallTarget {
-    private let target: SimulatedTarget
+    private let target: SimulatedRawVM
 
-    init(_ target: SimulatedTarget) { self.target = target }
+    init(_ target: SimulatedRawVM) { self.target = target }
 
     func apply(_ call: RawCall) -> RawReply {
         let reply = target.apply(call)

@@ -85,7 +85,7 @@ struct LoadText {
         var table = TextTable(columns: [
             "the daemon", .numbers("memory"), .numbers("descriptors"), .numbers("threads"),
         ])
-        for (when, usage) in moments {
+        for (when, _, usage) in moments {
             guard let usage else { continue }
             table.append([
                 TextTable.Cell(when), "\(HumanSize(bytes: usage.memory))", "\(usage.descriptors)",
@@ -96,10 +96,12 @@ struct LoadText {
         return Terminal.lines(table) + [""]
     }
 
-    private var moments: [(String, ProcessUsage?)] {
+    private var moments: [(String, StaticString, ProcessUsage?)] {
         [
-            ("before", report.before), ("after a tenth of the time", report.early),
-            ("after nine tenths", report.late), ("after all VMs are gone", report.after),
+            ("before", "before", report.before),
+            ("after a tenth of the time", "early", report.early),
+            ("after nine tenths", "late", report.late),
+            ("after all VMs are gone", "after", report.after),
         ]
     }
 
@@ -129,8 +131,7 @@ struct LoadText {
                 ])
             $0.object("latencyNanoseconds") { $0.members(tally.latency.ranks) }
             $0.object("daemon") {
-                let names: [StaticString] = ["before", "early", "late", "after"]
-                for (name, usage) in zip(names, moments.map(\.1)) {
+                for (_, name, usage) in moments {
                     guard let usage else { continue }
                     $0.object(name) {
                         $0.member("memoryBytes", usage.memory)

@@ -103,24 +103,3 @@ enum RequestLine {
         return line.finish()
     }
 }
-
-/// A daemon that translates one address a request, and an echo server beside it.
-final class SmallRequests {
-    let connection: DaemonConnection
-    let server: EchoServer
-    /// What is asked. What is echoed is about as long as the reply.
-    let line: [UInt8]
-    private let daemon: DaemonProcess
-
-    init() throws {
-        daemon = try .ready()
-        connection = try daemon.connect()
-        try connection.request(RequestLine.create(vm: "small"))
-        try connection.request(RequestLine.submit(BenchmarkArray.slots(64), to: "small"))
-        line = RequestLine.make(.memslotsTranslate, vm: "small") {
-            $0.list("addresses", [0x10_0000]) { $0.address($1) }
-        }
-        try connection.request(line)
-        server = try EchoServer()
-    }
-}

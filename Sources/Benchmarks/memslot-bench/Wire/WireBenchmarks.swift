@@ -1,4 +1,5 @@
 import CYardsticks
+import Glibc
 import MemslotLab
 import MemslotPicture
 import MemslotProtocol
@@ -52,16 +53,26 @@ enum WireBenchmarks {
         ]
     }
 
-    /// Measures `round` with the daemon and with the echo server.
+    /// Measures `round` with a daemon that translates one address a request, and with an echo server,
+    /// whose line is about as long as the reply.
     private static func contest(
         _ project: String, _ yardstick: String, _ effort: Effort,
         _ round: @escaping (_ socket: Int32, _ line: [UInt8]) throws -> Double
     ) throws -> Contest {
-        let small = try SmallRequests()
+        let daemon = try DaemonProcess.ready()
+        defer { daemon.end(SIGKILL) }
+        let connection = try daemon.connect()
+        try connection.request(RequestLine.create(vm: "small"))
+        try connection.request(RequestLine.submit(BenchmarkArray.slots(64), to: "small"))
+        let line = RequestLine.make(.memslotsTranslate, vm: "small") {
+            $0.list("addresses", [0x10_0000]) { $0.address($1) }
+        }
+        try connection.request(line)
+        let server = try EchoServer()
         return try Contest(
             rounds: effort(31, quick: 3),
-            Contestant(project) { try round(small.connection.socket, small.line) },
-            Contestant(yardstick) { try round(small.server.socket, small.line) })
+            Contestant(project) { try round(connection.socket, line) },
+            Contestant(yardstick) { try round(server.socket, line) })
     }
 
     private static func large(_ effort: Effort) throws -> [BenchmarkRow] {

@@ -1,4 +1,5 @@
 import MemslotScenario
+import MemslotSimulator
 import MemslotTestKit
 import Memslots
 
@@ -8,7 +9,7 @@ struct CallGenerator {
     let limits: Capabilities
     let hasRegion2, hasGuest: Bool
 
-    mutating func next(_ twin: SimulatedTarget) -> RawCall {
+    mutating func next(_ twin: SimulatedRawVM) -> RawCall {
         let slots = twin.slots
         while true {
             let call = draw(slots)

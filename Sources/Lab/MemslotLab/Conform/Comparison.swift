@@ -1,5 +1,6 @@
 package import MemslotKVM
 package import MemslotScenario
+import MemslotSimulator
 import MemslotTestKit
 package import Memslots
 
@@ -60,7 +61,7 @@ package struct Comparison {
     }
 
     /// Whether hosts must reply alike: little is allocated, and guests write to mapped memory.
-    static func isFair(_ call: RawCall, to twin: SimulatedTarget) -> Bool {
+    static func isFair(_ call: RawCall, to twin: SimulatedRawVM) -> Bool {
         switch call {
         case .setRegion(let region):
             return region.memorySize <= CallGenerator.largestSlot || !twin.accepts(region)
@@ -139,13 +140,13 @@ package struct Difference: Sendable, Hashable {
 }
 
 struct TwinSession {
-    let twin: SimulatedTarget
+    let twin: SimulatedRawVM
     private let target: any RawCallTarget
     private var lines: [RawCallLine] = []
     private(set) var difference: Difference?
 
     init(_ capabilities: Capabilities, _ makeTarget: Comparison.MakeTarget) throws(KVMError) {
-        twin = SimulatedTarget(capabilities: capabilities)
+        twin = SimulatedRawVM(capabilities: capabilities)
         target = try makeTarget()
     }
 

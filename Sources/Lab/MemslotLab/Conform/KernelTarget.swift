@@ -82,14 +82,10 @@ package final class KernelTarget: RawCallTarget {
     }
 
     private func write(_ address: UInt64) -> RawReply {
-        guard address < WritingGuest.addressEnd else { return RawReply(.invalidArgument) }
-        if guest == nil { guest = GuestWriter(of: raw.vm) }
-        guard let guest else { return RawReply(nil, exit: "no vCPU") }
-        if let errno = raw.setUserMemoryRegion(WritingGuest.slot(isInstalled: true)) {
-            return RawReply(errno)
+        WritingGuest.write(to: address, setRegion: raw.setUserMemoryRegion) {
+            if guest == nil { guest = GuestWriter(of: raw.vm) }
+            return guest?.write(to: $0) ?? "no vCPU"
         }
-        defer { _ = raw.setUserMemoryRegion(WritingGuest.slot(isInstalled: false)) }
-        return RawReply(nil, exit: guest.write(to: GuestPhysicalAddress(address)))
     }
 
     private func reply(_ result: Int32) -> RawReply {

@@ -10,15 +10,22 @@ enum WritingGuest {
     /// The end of the addresses that real mode reaches.
     static let addressEnd: UInt64 = 1 << 32
 
-    /// The call that creates or deletes the slot of the code.
-    static func slot(isInstalled: Bool) -> RawRegion {
-        RawRegion(
-            slot: 30_000, flags: 0, guestPhysicalAddress: codeAddress,
-            memorySize: isInstalled ? pageSize.rawValue : 0,
-            userspaceAddress: UserWindow.code.rawValue)
-    }
-
     static let codeAddress: UInt64 = 0x7000_0000
+
+    /// Installs the slot of the code, and deletes it after `run`, which returns how the guest exited.
+    static func write(
+        to address: UInt64, setRegion: (RawRegion) -> Errno?,
+        _ run: (GuestPhysicalAddress) -> String
+    ) -> RawReply {
+        guard address < addressEnd else { return RawReply(.invalidArgument) }
+        var slot = RawRegion(
+            slot: 30_000, flags: 0, guestPhysicalAddress: codeAddress,
+            memorySize: pageSize.rawValue, userspaceAddress: UserWindow.code.rawValue)
+        if let errno = setRegion(slot) { return RawReply(errno) }
+        slot.memorySize = 0
+        defer { _ = setRegion(slot) }
+        return RawReply(nil, exit: run(GuestPhysicalAddress(address)))
+    }
 }
 
 /// A vCPU that writes one byte to a given address. The slot of its code must be installed.

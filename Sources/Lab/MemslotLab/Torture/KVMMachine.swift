@@ -38,7 +38,8 @@
             let stride: UInt64 = options.memory == .small ? 1 : 128
             let placement = GuestPlacement(
                 region: TortureRegion.start,
-                pageCount: access == .witnesses ? WitnessRun.pageCount : TortureRegion.pageCount,
+                pageCount: access == .witnesses
+                    ? TortureRun.witnessedPages : TortureRegion.pageCount,
                 stride: stride * pageSize.rawValue, codeInRegion: options.codeInRegion)
             do throws(Errno) {
                 low = try GuestMemory(size: GuestPlacement.lowBytes)
@@ -67,7 +68,7 @@
                     var placement = placement
                     var kind = options.guest
                     if access == .witnesses {
-                        kind = WitnessRun.kind(of: number)
+                        kind = TortureRun.witness(number)
                         // Both kinds of code are in one page.
                         if kind == .real { placement.code = GuestPhysicalAddress(0x1800) }
                     }
@@ -255,7 +256,6 @@
             }
         }
 
-        /// A witness's tickets: before the last access with memory, after the first without, or 0.
         func tickets(of vcpu: Int) -> (lastFound: UInt32, firstMissing: UInt32) {
             let program = units[vcpu].program
             return (load(program.lastFound), load(program.firstMissing))

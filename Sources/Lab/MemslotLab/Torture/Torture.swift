@@ -62,23 +62,10 @@ package struct Torture: Sendable {
             #endif
         }
         let start = DispatchTime.now().uptimeNanoseconds
-        var report = try report(
-            of: machine, hold: options.mode == .atomic ? gate : NoHold(), progress)
+        var run = try TortureRun(options, machine, hold: options.mode == .atomic ? gate : NoHold())
+        var report = try run.execute(progress)
         report.nanoseconds = DispatchTime.now().uptimeNanoseconds - start
         return report
-    }
-
-    private func report(
-        of machine: any TortureMachine, hold: any VCPUHold, _ progress: (Int) -> Void
-    ) throws(TortureError) -> TortureReport {
-        #if arch(x86_64)
-            if options.change == .delete, let machine = machine as? KVMMachine {
-                var run = try WitnessRun(options, machine, hold: hold)
-                return try run.execute(progress)
-            }
-        #endif
-        var run = try TortureRun(options, machine, hold: hold)
-        return try run.execute(progress)
     }
 }
 

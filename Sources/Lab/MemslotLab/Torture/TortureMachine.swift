@@ -36,6 +36,10 @@ protocol TortureMachine: AnyObject, Sendable {
     /// Updates what only this machine counts.
     func observe(_ report: inout TortureReport)
 
+    /// A witness's tickets: before the last access with memory, after the first without, or 0.
+    func tickets(of vcpu: Int) -> (lastFound: UInt32, firstMissing: UInt32)
+    func forgetMissing(_ vcpu: Int)
+
     /// Sets the arrays that a reader of the table may see from now on.
     func allow(_ arrays: [[Memslot]], of table: MemslotTable)
 }
@@ -44,6 +48,8 @@ extension TortureMachine {
     var regionFile: Int32 { -1 }
     func otherSlots() -> [Memslot] { [] }
     func observe(_ report: inout TortureReport) {}
+    func tickets(of vcpu: Int) -> (lastFound: UInt32, firstMissing: UInt32) { (0, 0) }
+    func forgetMissing(_ vcpu: Int) {}
     func allow(_ arrays: [[Memslot]], of table: MemslotTable) {}
     func count(_ fault: TortureReport.Count) { counts.withLock { $0[fault] += 1 } }
     var faults: Tally<TortureReport.Count> { counts.withLock { $0 } }

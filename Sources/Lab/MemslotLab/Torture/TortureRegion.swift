@@ -49,9 +49,7 @@ struct TortureRegion: Sendable {
     func slotsBeside(_ random: inout SeededRandom) -> [Memslot] {
         (0..<2).shuffled(using: &random).prefix(.random(in: 0...2, using: &random)).sorted().map {
             let pages = UInt64($0) * 8..<UInt64($0) * 8 + 8
-            var slot = slot(Self.firstIDBeside + UInt32($0), pages, at: Self.beside)
-            slot.flags = []
-            return slot
+            return slot(Self.firstIDBeside + UInt32($0), pages, at: Self.beside).logging(false)
         }
     }
 

@@ -2,18 +2,18 @@ import MemslotTestKit
 import Memslots
 
 struct TortureRun {
-    private let options: TortureOptions
-    private let machine: any TortureMachine
+    let options: TortureOptions
+    let machine: any TortureMachine
+    var report = TortureReport()
+    var vcpus: TortureVCPUs
+    private(set) var slots: [Memslot]
     private let table: MemslotTable
     private let pause: VCPUPause
     private let hook: PauseAtCommit
     private var random: SeededRandom
     private var layouts: [LayoutSequence]
-    private var slots: [Memslot]
     private var ledger: GuestWriteLedger
-    private var report = TortureReport()
-    private var vcpus: TortureVCPUs
-    private let processors = Processors()
+    private let processors: Processors?
     private let backEnd: TortureBackEnd?
 
     init(
@@ -27,33 +27,43 @@ struct TortureRun {
         }
         backEnd = options.observer == .none ? nil : try TortureBackEnd(region: machine.regionFile)
         slots = machine.otherSlots() + (backEnd?.slots(&random) ?? [])
-        for index in layouts.indices { slots += layouts[index].next() }
+        if options.change == .delete {
+            slots += Self.witnessed(options, machine.regions[0])
+        } else {
+            for index in layouts.indices { slots += layouts[index].next() }
+        }
         self.layouts = layouts
         table = try converting(
             { TortureError.submit(.invalid($0)) },
             MemslotTable(backend: machine.backend, vcpus: hold))
         pause = VCPUPause(vcpus: options.vcpus) { machine.kick($0) }
-        self.vcpus = TortureVCPUs(machine, pause, count: options.vcpus, binding: processors)
+        // Witnesses that share a processor see no slot vanish at different times.
+        processors = options.change == .delete ? nil : Processors()
+        vcpus = TortureVCPUs(machine, pause, count: options.vcpus, binding: processors)
         hook = PauseAtCommit(pause)
         do throws(SubmitError) { try table.submit(slots) } catch { throw .submit(error) }
         ledger = GuestWriteLedger(slots, of: machine.regions, writes: machine.writes())
-        table.add(hook)
+        if options.change != .delete { table.add(hook) }
         machine.allow([slots], of: table)
     }
 
     mutating func execute(_ progress: (Int) -> Void) throws(TortureError) -> TortureReport {
-        processors.bind(to: 0)
-        defer { processors.unbind() }
+        processors?.bind(to: 0)
+        defer { processors?.unbind() }
         do throws(TortureError) {
             try vcpus.start()
             // Each has saved its state in SMRAM once before slots change.
             try vcpus.awaitRounds()
             try backEnd?.start(table, seed: options.seed)
             for turn in 1...max(1, options.transactions) where turn <= options.transactions {
-                try awaitGuest()
-                machine.observe(&report)
-                try backEnd?.awaitRequests()
-                try transact()
+                if options.change == .delete {
+                    try deleteBesideWitnesses()
+                } else {
+                    try awaitGuest()
+                    machine.observe(&report)
+                    try backEnd?.awaitRequests()
+                    try transact()
+                }
                 machine.observe(&report)
                 report.counts[.transactions] = UInt64(turn)
                 progress(turn)
@@ -71,11 +81,23 @@ struct TortureRun {
         machine.observe(&report)
         backEnd?.finish(&report.counts)
         report.counts += machine.faults
+        // Witnesses access what is deleted.
+        if options.change == .delete { report.counts[.spuriousExits] = 0 }
         report.counts[.lostIncrements] = machine.lostIncrements()
         report.counts[.lostDirtyPages] = ledger.lost
         report.counts[.dirtyPages] = ledger.owedInAll
         report.counts[.rounds] = vcpus.rounds
         return report
+    }
+
+    mutating func submit(_ next: [Memslot]) throws(TortureError) -> Receipt {
+        let submit = SubmitOptions(
+            quiesce: options.continuity ? .continuity : .auto,
+            quiesceDeadline: .milliseconds(10_000))
+        let receipt = try converting(
+            { TortureError.submit($0) }, table.submit(next, options: submit))
+        report.counts[.slotCalls] += UInt64(receipt.operations.count)
+        return receipt
     }
 
     private mutating func transact() throws(TortureError) {
@@ -88,15 +110,10 @@ struct TortureRun {
         hook.arm(isChecked)
         machine.allow([slots, next], of: table)
         ledger.observe(machine.writes())
-        let submit = SubmitOptions(
-            quiesce: options.continuity ? .continuity : .auto,
-            quiesceDeadline: .milliseconds(10_000))
-        let receipt = try converting(
-            { TortureError.submit($0) }, table.submit(next, options: submit))
+        let receipt = try submit(next)
         slots = next
         ledger.settle(receipt, now: slots, writes: machine.writes())
         machine.allow([slots], of: table)
-        report.counts[.slotCalls] += UInt64(receipt.operations.count)
         report.counts[.outsideHolds] += Self.outsideHold(receipt)
         if options.mode == .atomic, receipt.quiesced, receipt.durations.nanoseconds.blackout > 0 {
             report.blackout.record(receipt.durations.nanoseconds.blackout)

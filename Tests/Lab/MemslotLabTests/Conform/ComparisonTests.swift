@@ -2,6 +2,7 @@ import MemslotKVM
 import MemslotLab
 import MemslotProtocol
 import MemslotScenario
+import MemslotSimulator
 import Memslots
 import Testing
 
@@ -9,14 +10,14 @@ import Testing
 struct ComparisonTests {
     /// A simulator whose replies are changed by `alter`.
     private final class Altered: RawCallTarget {
-        private let vm: SimulatedTarget
-        private let alter: (RawCall, SimulatedTarget) -> RawReply
+        private let vm: SimulatedRawVM
+        private let alter: (RawCall, SimulatedRawVM) -> RawReply
 
         init(
-            _ capabilities: Capabilities = SimulatedTarget.recordedKernel,
-            alter: @escaping (RawCall, SimulatedTarget) -> RawReply = { $1.apply($0) }
+            _ capabilities: Capabilities = SimulatedRawVM.recordedKernel,
+            alter: @escaping (RawCall, SimulatedRawVM) -> RawReply = { $1.apply($0) }
         ) {
-            vm = SimulatedTarget(capabilities: capabilities)
+            vm = SimulatedRawVM(capabilities: capabilities)
             self.alter = alter
         }
 
@@ -31,7 +32,7 @@ struct ComparisonTests {
         seed: UInt64 = 1, count: Int = 3_000,
         _ makeTarget: @escaping Comparison.MakeTarget
     ) throws -> ComparisonReport {
-        try Comparison(capabilities: SimulatedTarget.recordedKernel, makeTarget: makeTarget)
+        try Comparison(capabilities: SimulatedRawVM.recordedKernel, makeTarget: makeTarget)
             .run(seed: seed, count: count)
     }
 
@@ -56,7 +57,7 @@ struct ComparisonTests {
 
     @Test("a limit that differs is shrunk to one call")
     func limit() throws {
-        var capabilities = SimulatedTarget.recordedKernel
+        var capabilities = SimulatedRawVM.recordedKernel
         capabilities.maxSlots = 32_763
         var slotCalls = 0
         for seed in 1...4 as ClosedRange<UInt64> {

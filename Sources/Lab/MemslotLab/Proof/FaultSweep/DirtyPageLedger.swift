@@ -21,14 +21,17 @@ struct PageLedger {
     /// The log that each logging slot of the new array must have.
     private(set) var logs: [SlotKey: DirtyBitmap] = [:]
     /// The pages that the receipt must return.
-    private(set) var returned: [Memslot: [Range<UInt64>]] = [:]
+    private var returned: [Memslot: [Range<UInt64>]] = [:]
 
     init(
-        _ dirt: [SlotKey: DirtyBitmap], of before: [Memslot], ended: [SlotCall],
-        begun: [SlotCall], to after: [Memslot], startsFull: Bool, pageSize: ByteCount = .page
+        _ dirt: [SlotKey: DirtyBitmap], of before: [Memslot], _ calls: [SlotCall],
+        to after: [Memslot], startsFull: Bool, pageSize: ByteCount = .page
     ) {
-        let ended = Set(ended.map(\.key))
-        let begun = Set(begun.map(\.key))
+        let ended = Set(calls.filter(\.endsLogging).map(\.key))
+        let begins = { (call: SlotCall) in
+            call.after?.isLogging == true && call.before?.isLogging != true
+        }
+        let begun = Set(calls.filter(begins).map(\.key))
         let logging = after.filter(\.isLogging)
         for slot in logging {
             var bits = DirtyBitmap(
@@ -52,6 +55,12 @@ struct PageLedger {
             }
             if !left.isEmpty { returned[slot] = left.runs }
         }
+    }
+
+    /// Whether the receipt returns exactly the pages that it must.
+    func isReturned(by receipt: Receipt) -> Bool {
+        let pages = receipt.unmappedDirtyPages.map { ($0.slot, $0.runs) }
+        return Dictionary(uniqueKeysWithValues: pages) == returned
     }
 
     /// The part of `run` whose host pages `other` maps too, in pages of each slot.

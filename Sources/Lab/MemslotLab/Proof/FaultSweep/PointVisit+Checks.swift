@@ -143,12 +143,10 @@ extension PointVisit {
 
     private mutating func checkCarriedPages(_ receipt: Receipt, _ wanted: [Memslot]) {
         let ledger = PageLedger(
-            world.dirt, of: world.scene.before, ended: run.calls.filter(\.endsLogging),
-            begun: run.calls.filter { $0.after?.isLogging == true && $0.before?.isLogging != true },
-            to: wanted, startsFull: world.table.capabilities.dirtyLogStartsFull,
+            world.dirt, of: world.scene.before, run.calls, to: wanted,
+            startsFull: world.table.capabilities.dirtyLogStartsFull,
             pageSize: world.table.capabilities.pageSize)
-        let returned = receipt.unmappedDirtyPages.map { ($0.slot, $0.runs) }
-        if ledger.returned != Dictionary(uniqueKeysWithValues: returned) {
+        if !ledger.isReturned(by: receipt) {
             findings.append("the receipt returned \(receipt.unmappedDirtyPages)")
         }
         for (key, pages) in ledger.logs { checkDirtyLog(of: key, pages) }

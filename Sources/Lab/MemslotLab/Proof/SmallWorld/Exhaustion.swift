@@ -180,18 +180,15 @@ extension SmallWorld {
                     pageCount: slot.pageCount, words: [kept | known])
             }
             let receipt = try table.submit(new)
-            let calls = receipt.operations.map(\.call)
             let ledger = PageLedger(
-                dirt, of: old, ended: calls.filter(\.endsLogging), begun: [], to: new,
-                startsFull: false)
+                dirt, of: old, receipt.operations.map(\.call), to: new, startsFull: false)
             report.dirtyPages += dirt.values.reduce(0) { $0 + $1.count }
             for (key, wanted) in ledger.logs {
                 if try table.dirtyLog(of: key).bitmap != wanted {
                     report.record("slot \(key) reports other pages", old, new)
                 }
             }
-            let returned = receipt.unmappedDirtyPages.map { ($0.slot, $0.runs) }
-            if Dictionary(uniqueKeysWithValues: returned) != ledger.returned {
+            if !ledger.isReturned(by: receipt) {
                 report.record("the receipt returns other pages", old, new)
             }
         } catch { report.record("\(error)", old, new) }

@@ -37,8 +37,7 @@ final class WireClient: SimulatedActor {
         world.submissions[name] = submission
         // The service holds a lock during a submit, which the scheduler does not know.
         world.scheduler.exclusively(ObjectIdentifier(world.service)) {
-            let reply = line.call(
-                "memslots.submit", WireArray.parameters(of: submission, vm: World.vm))
+            let reply = line.call("memslots.submit", WireArray.parameters(of: submission))
             check(reply, submission)
         }
     }

@@ -58,34 +58,28 @@ struct WireArray {
             flags: slot.flags)
     }
 
-    static func parameters(of submission: Submission, vm: String) -> String {
-        var members = [
-            "\"vm\":\"\(vm)\"", "\"quiesce\":\"\(submission.quiesce.rawValue)\"",
-            "\"quiesceDeadlineMs\":\(submission.deadline)",
-            "\"slots\":[\(submission.slots.map(text).joined(separator: ","))]",
-        ]
-        if let ranges = submission.privateRanges {
-            let list = ranges.map {
-                "{\"guestPhysicalAddress\":\"\($0.address)\",\"size\":\"\($0.size)\"}"
+    static func parameters(of submission: Submission) -> String {
+        var writer = JSONWriter()
+        writer.object {
+            $0.member("vm", World.vm)
+            $0.member("quiesce", submission.quiesce.rawValue)
+            $0.member("quiesceDeadlineMs", submission.deadline)
+            $0.list("slots", submission.slots) { writer, slot in
+                let offset = slot.userspaceAddress.rawValue - MachineShape.memory.rawValue
+                writer.object {
+                    $0.member("slot", slot.id.map { UInt64($0.rawValue) })
+                    $0.member("addressSpace", UInt64(slot.addressSpace.rawValue))
+                    $0.member("guestPhysicalAddress", address: slot.guestPhysicalAddress.rawValue)
+                    $0.member("size", address: slot.size.rawValue)
+                    $0.members(of: .memory(name: "ram", offset: ByteCount(offset)))
+                    $0.member(flags: slot.flags)
+                }
             }
-            members.append("\"attributes\":[\(list.joined(separator: ","))]")
+            if let ranges = submission.privateRanges {
+                $0.member(attributes: ranges.map { ($0, nil) }, evenIfEmpty: true)
+            }
+            $0.member("expectedGeneration", submission.expected?.rawValue)
         }
-        if let expected = submission.expected {
-            members.append("\"expectedGeneration\":\(expected)")
-        }
-        return "{\(members.joined(separator: ","))}"
-    }
-
-    private static func text(_ slot: Memslot) -> String {
-        let offset = slot.userspaceAddress.rawValue - MachineShape.memory.rawValue
-        var members = [
-            "\"addressSpace\":\(slot.addressSpace)",
-            "\"guestPhysicalAddress\":\"\(slot.guestPhysicalAddress)\"",
-            "\"size\":\"\(slot.size)\"", "\"memory\":\"ram\"",
-            "\"memoryOffset\":\"\(ByteCount(offset))\"",
-            "\"flags\":[\(slot.flags.names.map { "\"\($0)\"" }.joined(separator: ","))]",
-        ]
-        if let id = slot.id { members.append("\"slot\":\(id)") }
-        return "{\(members.joined(separator: ","))}"
+        return String(decoding: writer.bytes, as: UTF8.self)
     }
 }

@@ -112,29 +112,17 @@ extension World {
             report(.reentryRefused, "a submit from a callback was refused with \(error.kind)")
         }
     }
-}
 
-/// A slow observer, which delays the transaction that notifies it.
-// Sendable: only the thread with the baton uses it.
-final class StallingObserver: @unchecked Sendable {
-    // The world owns the observation that owns this.
-    private unowned let world: World
-    private var random: SeededRandom
-
-    init(_ world: World) {
-        self.world = world
-        random = world.random("observer")
-    }
-
-    func receive(_ event: TableEvent) {
-        if world.has(.reentry), random.once(in: 20) { world.expectReentryRefused() }
-        world.table.read { snapshot in
-            world.check(
-                snapshot.generation == world.generation && snapshot.array.slots == world.active,
+    /// Receives an event slowly, which delays the transaction that it is of.
+    func stall(at event: TableEvent) {
+        if has(.reentry), stalls.once(in: 20) { expectReentryRefused() }
+        table.read { snapshot in
+            check(
+                snapshot.generation == generation && snapshot.array.slots == active,
                 .readerSeesWhole, "an observer sees generation \(snapshot.generation)")
         }
-        guard world.has(.stall) else { return }
-        for _ in 0..<random.draw(0...4) { world.scheduler.yield() }
-        if random.once(in: 8) { world.sleep(milliseconds: random.draw(1...20)) }
+        guard has(.stall) else { return }
+        for _ in 0..<stalls.draw(0...4) { scheduler.yield() }
+        if stalls.once(in: 8) { sleep(milliseconds: stalls.draw(1...20)) }
     }
 }

@@ -48,6 +48,9 @@ final class World: @unchecked Sendable {
     /// The last virtual time, in nanoseconds, at which a reader or vCPU was inside.
     var lastStay: UInt64 = 0
 
+    /// The random numbers of the slow observer.
+    lazy var stalls = random("observer")
+
     var counts = Tally<SimulationReport.Count>()
     var trace: [String] = []
     private(set) var breach: Breach?
@@ -86,8 +89,7 @@ final class World: @unchecked Sendable {
             { (error: ProtocolError) in SimulationError.unusable(error.message) },
             service.register(
                 table: table, as: Self.vm, memories: ["ram": Self.mapping], simulator: simulator))
-        let stalling = StallingObserver(self)
-        try observe { stalling.receive($0) }
+        try observe { [unowned self] in stall(at: $0) }
     }
 
     private func observe(_ body: @escaping @Sendable (TableEvent) -> Void) throws(SimulationError) {

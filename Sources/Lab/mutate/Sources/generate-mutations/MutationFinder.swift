@@ -2,7 +2,7 @@ import SwiftSyntax
 
 /// Finds places of a file that can be changed, and how. Only code inside functions is changed. Each
 /// change keeps the number of lines, so that the compiler's errors name the source's own lines.
-final class MutationFinder: SyntaxVisitor {
+final class MutationFinder: SyntaxAnyVisitor {
     private(set) var found: [Mutation] = []
     private let file: String
     private let places: SourceLocationConverter
@@ -22,105 +22,84 @@ final class MutationFinder: SyntaxVisitor {
         walk(tree)
     }
 
-    // MARK: Scopes
-
-    override func visit(_ node: FunctionDeclSyntax) -> SyntaxVisitorContinueKind {
-        enter(node, result: node.signature.returnClause?.type, body: node.body?.statements)
-    }
-
-    override func visitPost(_ node: FunctionDeclSyntax) { scopes.removeLast() }
-
-    override func visit(_ node: InitializerDeclSyntax) -> SyntaxVisitorContinueKind {
-        scopes.append(Scope(node: Syntax(node), isInitializer: true, result: nil))
+    override func visitAny(_ node: Syntax) -> SyntaxVisitorContinueKind {
+        switch node.as(SyntaxEnum.self) {
+        case .functionDecl(let node):
+            enter(node, result: node.signature.returnClause?.type, body: node.body?.statements)
+        case .initializerDecl:
+            scopes.append(Scope(node: node, isInitializer: true, result: nil))
+        case .deinitializerDecl: enter(node)
+        case .accessorBlock(let node): enter(node)
+        case .closureExpr:
+            // What a closure returns is not known; its statements are changed like others.
+            guard let outer = scopes.last else { return .skipChildren }
+            scopes.append(Scope(node: outer.node, isInitializer: outer.isInitializer, result: nil))
+        case .conditionElement(let node):
+            if case .expression(let condition) = node.condition {
+                add("negated condition", condition, Self.negated)
+            }
+        case .ternaryExpr(let node): add("negated condition", node.condition, Self.negated)
+        case .whereClause(let node): add("dropped where", node.condition, Self.always)
+        case .infixOperatorExpr(let node): change(node)
+        case .functionCallExpr(let node): swapArguments(of: node)
+        case .codeBlockItem(let node): drop(node)
+        case .returnStmt(let node): if let value = node.expression { replaceResult(value) }
+        default: break
+        }
         return .visitChildren
     }
 
-    override func visitPost(_ node: InitializerDeclSyntax) { scopes.removeLast() }
-
-    override func visit(_ node: DeinitializerDeclSyntax) -> SyntaxVisitorContinueKind {
-        enter(node, result: nil, body: nil)
+    override func visitAnyPost(_ node: Syntax) {
+        switch node.kind {
+        case .functionDecl, .initializerDecl, .deinitializerDecl, .accessorBlock, .closureExpr:
+            _ = scopes.popLast()
+        default: break
+        }
     }
 
-    override func visitPost(_ node: DeinitializerDeclSyntax) { scopes.removeLast() }
+    // MARK: Scopes
 
-    override func visit(_ node: AccessorBlockSyntax) -> SyntaxVisitorContinueKind {
+    private func enter(_ node: AccessorBlockSyntax) {
         let result =
             node.parent?.as(PatternBindingSyntax.self)?.typeAnnotation?.type
             ?? node.parent?.as(SubscriptDeclSyntax.self)?.returnClause.type
-        guard case .getter(let body) = node.accessors else {
-            return enter(node, result: nil, body: nil)
-        }
-        return enter(node, result: result, body: body)
-    }
-
-    override func visitPost(_ node: AccessorBlockSyntax) { scopes.removeLast() }
-
-    /// What a closure returns is not known; its statements are changed like others.
-    override func visit(_ node: ClosureExprSyntax) -> SyntaxVisitorContinueKind {
-        guard let outer = scopes.last else { return .skipChildren }
-        scopes.append(Scope(node: outer.node, isInitializer: outer.isInitializer, result: nil))
-        return .visitChildren
-    }
-
-    override func visitPost(_ node: ClosureExprSyntax) {
-        if !scopes.isEmpty { scopes.removeLast() }
+        guard case .getter(let body) = node.accessors else { return enter(node, result: nil) }
+        enter(node, result: result, body: body)
     }
 
     private func enter(
-        _ node: some SyntaxProtocol, result: TypeSyntax?, body: CodeBlockItemListSyntax?
-    ) -> SyntaxVisitorContinueKind {
+        _ node: some SyntaxProtocol, result: TypeSyntax? = nil, body: CodeBlockItemListSyntax? = nil
+    ) {
         scopes.append(Scope(node: Syntax(node), isInitializer: false, result: result))
         // A body that is one expression returns it.
         if let body, body.count == 1, case .expr(let value)? = body.first?.item, result != nil {
             replaceResult(value)
         }
-        return .visitChildren
     }
 
     // MARK: Conditions
 
-    override func visit(_ node: ConditionElementSyntax) -> SyntaxVisitorContinueKind {
-        if case .expression(let condition) = node.condition {
-            add("negated condition", condition, "(\(Mutation.isOn) != (\(Mutation.old)))")
-        }
-        return .visitChildren
-    }
+    private static let negated = "(\(Mutation.isOn) != (\(Mutation.old)))"
+    private static let always = "(\(Mutation.isOn) || (\(Mutation.old)))"
 
-    override func visit(_ node: WhereClauseSyntax) -> SyntaxVisitorContinueKind {
-        let condition = node.condition
-        add("dropped where", condition, "(\(Mutation.isOn) || (\(Mutation.old)))")
-        return .visitChildren
-    }
-
-    override func visit(_ node: TernaryExprSyntax) -> SyntaxVisitorContinueKind {
-        let condition = node.condition
-        add("negated condition", condition, "(\(Mutation.isOn) != (\(Mutation.old)))")
-        return .visitChildren
-    }
-
-    override func visit(_ node: InfixOperatorExprSyntax) -> SyntaxVisitorContinueKind {
+    private func change(_ node: InfixOperatorExprSyntax) {
         guard let token = node.operator.as(BinaryOperatorExprSyntax.self)?.operator.text else {
-            return .visitChildren
+            return
         }
-        let (left, right) = (node.leftOperand, node.rightOperand)
         switch token {
-        case "&&":
-            for side in [left, right] {
-                add("dropped condition", side, "(\(Mutation.isOn) || (\(Mutation.old)))")
-            }
-        case "||":
-            for side in [left, right] {
-                add("dropped condition", side, "(!\(Mutation.isOn) && (\(Mutation.old)))")
+        case "&&", "||":
+            let never = "(!\(Mutation.isOn) && (\(Mutation.old)))"
+            for side in [node.leftOperand, node.rightOperand] {
+                add("dropped condition", side, token == "&&" ? Self.always : never)
             }
         case "==", "!=", "===", "!==":
             // A whole condition is negated already.
             guard node.parent?.is(ConditionElementSyntax.self) != true else { break }
-            add("negated comparison", node, "(\(Mutation.isOn) != (\(Mutation.old)))")
+            add("negated comparison", node, Self.negated)
         default:
             guard let other = Self.others[token] else { break }
             exchange(node, token, with: other)
         }
-        return .visitChildren
     }
 
     /// What each operator is exchanged with.
@@ -147,9 +126,9 @@ final class MutationFinder: SyntaxVisitor {
 
     // MARK: Calls, statements, results
 
-    override func visit(_ node: FunctionCallExprSyntax) -> SyntaxVisitorContinueKind {
+    private func swapArguments(of node: FunctionCallExprSyntax) {
         let arguments = Array(node.arguments)
-        guard node.trailingClosure == nil, isOneLine(node) else { return .visitChildren }
+        guard node.trailingClosure == nil, isOneLine(node) else { return }
         for (first, second) in zip(arguments, arguments.dropFirst())
         where first.expression.trimmedDescription != second.expression.trimmedDescription {
             let swapped = arguments.map { argument in
@@ -160,21 +139,21 @@ final class MutationFinder: SyntaxVisitor {
             let call = "\(node.calledExpression.trimmed)(\(swapped.joined(separator: ", ")))"
             add("swapped arguments", node, "(\(Mutation.isOn) ? (\(call)) : (\(Mutation.old)))")
         }
-        return .visitChildren
     }
 
-    override func visit(_ node: CodeBlockItemSyntax) -> SyntaxVisitorContinueKind {
-        guard let scope = scopes.last else { return .visitChildren }
+    private func drop(_ node: CodeBlockItemSyntax) {
+        guard let scope = scopes.last else { return }
         switch node.item {
         case .expr(let expression): drop(expression, in: node, scope)
         case .stmt(let statement):
             if let body = statement.as(DeferStmtSyntax.self)?.body.statements, !body.isEmpty {
-                add("dropped defer", body, "if \(Mutation.isOn) {} else { \(Mutation.old) }")
+                add("dropped defer", body, Self.nothing)
             }
         case .decl: break
         }
-        return .visitChildren
     }
+
+    private static let nothing = "if \(Mutation.isOn) {} else { \(Mutation.old) }"
 
     private func drop(_ expression: ExprSyntax, in node: CodeBlockItemSyntax, _ scope: Scope) {
         var inner = expression
@@ -195,17 +174,12 @@ final class MutationFinder: SyntaxVisitor {
         // The value of a closure or a body that is one expression.
         let isValue = (node.parent?.as(CodeBlockItemListSyntax.self)?.count ?? 0) == 1
         guard !isValue || assigns == true || scope.result == nil else { return }
-        add("dropped statement", expression, "if \(Mutation.isOn) {} else { \(Mutation.old) }")
+        add("dropped statement", expression, Self.nothing)
     }
 
     private static func neverReturns(_ expression: ExprSyntax) -> Bool {
         let name = expression.as(FunctionCallExprSyntax.self)?.calledExpression.trimmedDescription
         return ["fatalError", "preconditionFailure", "exit", "_exit", "abort"].contains(name)
-    }
-
-    override func visit(_ node: ReturnStmtSyntax) -> SyntaxVisitorContinueKind {
-        if let value = node.expression { replaceResult(value) }
-        return .visitChildren
     }
 
     private func replaceResult(_ value: ExprSyntax) {

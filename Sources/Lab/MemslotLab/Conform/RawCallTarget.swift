@@ -1,6 +1,6 @@
 import MemslotProtocol
 package import MemslotScenario
-import MemslotSimulator
+package import MemslotSimulator
 package import Memslots
 
 /// A fresh VM for raw calls: the kernel's or the simulator's. Call from one thread at a time.
@@ -12,31 +12,21 @@ package protocol RawCallTarget: AnyObject {
     func difference(from slots: [Memslot], protection: UInt64) -> String?
 }
 
-package final class SimulatedTarget: RawCallTarget {
-    private let vm: SimulatedRawVM
-
-    /// A VM without slots; by default with the limits of Linux 6.18.
-    package init(capabilities: Capabilities = SimulatedTarget.recordedKernel) {
-        vm = SimulatedRawVM(capabilities: capabilities)
-    }
-
-    /// The limits of Linux 6.18 with the default type of VM.
-    package static var recordedKernel: Capabilities { SimulatedRawVM.recordedKernel }
-
+extension SimulatedRawVM: RawCallTarget {
     package func apply(_ call: RawCall) -> RawReply {
         do throws(Errno) {
             switch call {
-            case .setRegion(let region): return RawReply(vm.setUserMemoryRegion(region))
+            case .setRegion(let region): return RawReply(setUserMemoryRegion(region))
             case .getDirtyLog(let slot, let isWritable):
-                let log = try vm.kernel.getDirtyLog(
+                let log = try kernel.getDirtyLog(
                     of: SlotKey(kernelWord: slot), destinationIsWritable: isWritable)
                 return RawReply(nil, dirtyPages: log.runs)
             case .clearDirtyLog(let slot, let firstPage, let pageCount, let words):
-                try vm.kernel.clearDirtyLog(
+                try kernel.clearDirtyLog(
                     of: SlotKey(kernelWord: slot), firstPage: firstPage, pageCount: pageCount,
                     words: words)
             case .setManualDirtyLogProtect(let argument):
-                try vm.kernel.setManualDirtyLogProtect(argument)
+                try kernel.setManualDirtyLogProtect(argument)
             case .guestWrite(let address): return write(address)
             }
             return RawReply(nil)
@@ -44,14 +34,10 @@ package final class SimulatedTarget: RawCallTarget {
     }
 
     private func write(_ address: UInt64) -> RawReply {
-        guard address < WritingGuest.addressEnd else { return RawReply(.invalidArgument) }
-        if let errno = vm.setUserMemoryRegion(WritingGuest.slot(isInstalled: true)) {
-            return RawReply(errno)
+        WritingGuest.write(to: address, setRegion: setUserMemoryRegion) {
+            let isWritten = (try? kernel.touch($0, size: ByteCount(1))) != nil
+            return isWritten ? RawReply.written : RawReply.mmio
         }
-        defer { _ = vm.setUserMemoryRegion(WritingGuest.slot(isInstalled: false)) }
-        let place = GuestPhysicalAddress(address)
-        let isWritten = (try? vm.kernel.touch(place, size: ByteCount(1))) != nil
-        return RawReply(nil, exit: isWritten ? RawReply.written : RawReply.mmio)
     }
 
     package func difference(from slots: [Memslot], protection: UInt64) -> String? {
@@ -64,7 +50,7 @@ package final class SimulatedTarget: RawCallTarget {
 
     /// The installed slots, ascending by key, without their guest_memfd, which is not observable.
     var slots: [Memslot] {
-        vm.kernel.slots.map { slot in
+        kernel.slots.map { slot in
             Memslot(
                 id: slot.id, addressSpace: slot.addressSpace,
                 guestPhysicalAddress: slot.guestPhysicalAddress, size: slot.size,
@@ -73,17 +59,17 @@ package final class SimulatedTarget: RawCallTarget {
     }
 
     /// The argument of `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2` in force.
-    var protection: UInt64 { vm.kernel.dirtyLogProtection.rawValue }
+    var protection: UInt64 { kernel.dirtyLogProtection.rawValue }
 
     /// Whether `region` would be accepted. The slots stay.
     func accepts(_ region: RawRegion) -> Bool {
         // Refused, but it opens the file that it names, so that the state restored below has it.
         var refused = region
         refused.memorySize = 1
-        _ = vm.setUserMemoryRegion(refused)
-        let kernel = vm.kernel
-        defer { vm.kernel = kernel }
-        return vm.setUserMemoryRegion(region) == nil
+        _ = setUserMemoryRegion(refused)
+        let before = kernel
+        defer { kernel = before }
+        return setUserMemoryRegion(region) == nil
     }
 
     /// Whether a guest's write has one result: there is no slot, or mapped memory without file.
