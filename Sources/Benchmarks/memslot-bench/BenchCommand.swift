@@ -1,5 +1,5 @@
 import ArgumentParser
-import Glibc
+import MemslotPicture
 import MemslotTestKit
 
 @main
@@ -51,9 +51,9 @@ struct BenchCommand: ParsableCommand {
         let parts = try chosen()
         do {
             report = try BenchmarkReport.measure(
-                parts, effort: quick ? .quick : .full, progress: Self.log)
+                parts, effort: quick ? .quick : .full, progress: Terminal.complain)
         } catch {
-            Self.log("no figures: \(error)")
+            Terminal.complain("no figures: \(error)")
             throw ExitCode(1)
         }
         if json {
@@ -70,15 +70,8 @@ struct BenchCommand: ParsableCommand {
 
     private func write(_ text: String, to path: String) throws {
         guard Files.write(Array(text.utf8), to: path) else {
-            Self.log("\(path) can't be written")
+            Terminal.complain("\(path) can't be written")
             throw ExitCode(1)
         }
-    }
-
-    /// Prints progress to standard error.
-    private static func log(_ text: String) {
-        let bytes = Array((text + "\n").utf8)
-        // A closed standard error is no reason to stop measuring.
-        _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
     }
 }

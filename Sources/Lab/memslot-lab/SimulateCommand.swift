@@ -63,13 +63,15 @@ struct SimulateCommand: ParsableCommand {
     }
 
     func run() throws {
-        var sum = SimulationSum()
+        var counts = Tally<SimulationReport.Count>()
+        var hashes: [String] = []
         var bar = ProgressBar(total: trace ? nil : seeds, shortest: 20)
         var failed: SimulationReport?
         for seed in seed..<seed + UInt64(seeds) {
             let report = try Simulation(options(seed)).run()
-            sum.add(report)
-            bar.show(sum.runs)
+            counts += report.counts
+            hashes.append(report.hash)
+            bar.show(hashes.count)
             if trace { Terminal.print(report.trace) }
             if report.breach != nil {
                 failed = report
@@ -77,7 +79,7 @@ struct SimulateCommand: ParsableCommand {
             }
         }
         bar.end()
-        Terminal.print(sum.lines)
+        Terminal.print(sum(counts.named(), hashes))
         guard let failed else { return }
         var lines = ["", "seed \(failed.options.seed): " + sentence(failed)]
         lines.append("  \(failed.options.command)")
@@ -89,6 +91,18 @@ struct SimulateCommand: ParsableCommand {
         }
         Terminal.print(lines)
         throw ExitCode.failure
+    }
+
+    private func sum(_ counts: [(name: String, value: UInt64)], _ hashes: [String]) -> [String] {
+        let width = counts.map(\.name.count).max() ?? 0
+        var table = TextTable(columns: ["", .numbers("")])
+        for (name, count) in counts { table.append([TextTable.Cell(name), "\(count)"]) }
+        let last = seed + UInt64(hashes.count) - 1
+        let title =
+            last == seed ? "seed \(seed)" : "\(hashes.count) seeds, \(seed) to \(last)"
+        let hash = SimulationReport.hash(ofAll: hashes)
+        return [title] + table.lines().map { "  " + $0 }
+            + ["  hash" + String(repeating: " ", count: width - 2) + hash]
     }
 
     private func options(_ seed: UInt64) -> SimulationOptions {
@@ -122,32 +136,5 @@ struct SimulateCommand: ParsableCommand {
             throw ValidationError("\"\(text)\" is no list of choices")
         }
         return choices
-    }
-}
-
-struct SimulationSum {
-    private(set) var runs = 0
-    private var counts = Tally<SimulationReport.Count>()
-    private var hashes: [String] = []
-    private var seeds: [UInt64] = []
-
-    mutating func add(_ report: SimulationReport) {
-        runs += 1
-        counts += report.counts
-        seeds.append(report.options.seed)
-        hashes.append(report.hash)
-    }
-
-    var lines: [String] {
-        let counts = counts.named()
-        let width = counts.map(\.name.count).max() ?? 0
-        var table = TextTable(columns: ["", .numbers("")])
-        for (name, count) in counts { table.append([TextTable.Cell(name), "\(count)"]) }
-        let sums = table.lines().map { "  " + $0 }
-        let first = seeds.first ?? 0
-        let title =
-            runs == 1 ? "seed \(first)" : "\(runs) seeds, \(first) to \(seeds.last ?? first)"
-        let hash = SimulationReport.hash(ofAll: hashes)
-        return [title] + sums + ["  hash" + String(repeating: " ", count: width - 2) + hash]
     }
 }

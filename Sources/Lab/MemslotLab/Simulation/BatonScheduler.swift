@@ -5,16 +5,8 @@ import Synchronization
 /// Runs one thread at a time. The one with the baton chooses the next, without another thread.
 // Sendable: only the thread with the baton uses the state, and passing the baton orders accesses.
 final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
-    struct Watch {
-        /// Called after each step, on its thread.
-        var step: () -> Void = {}
-        /// Called if a `barrier` section is entered while other threads are inside.
-        var barrierWaits: () -> Void = {}
-        /// Called with the waiting threads if no thread can run.
-        var deadlock: ([String]) -> Void = { _ in }
-    }
-
-    var watch = Watch()
+    /// What the threads use, which is checked after each step.
+    weak var world: World?
     private(set) var steps = 0
     /// As ``steps``, for the thread that watches progress.
     private let progress = Atomic<Int>(0)
@@ -112,7 +104,9 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
 
     func enter(_ key: ObjectIdentifier, _ kind: SectionKind) {
         yield()
-        if kind == .barrier, sections[key, default: 0] != 0 { watch.barrierWaits() }
+        if kind == .barrier, sections[key, default: 0] != 0 {
+            world?.report(.barrierFree, "a barrier would wait for a thread inside")
+        }
         while kind == .shared ? sections[key, default: 0] < 0 : sections[key, default: 0] != 0 {
             _ = wait(for: key, until: .never)
         }
@@ -133,7 +127,7 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         steps += 1
         progress.store(steps, ordering: .relaxed)
         time += 1_000
-        watch.step()
+        world?.checkStep()
         guard let next = isAbandoned ? nil : choose() else {
             ended.signal()
             // The thread stays here: a broken run can't end in an orderly way.
@@ -155,8 +149,9 @@ final class BatonScheduler: ThreadScheduler, @unchecked Sendable {
         var earliest = earliestDeadline()
         if ready.isEmpty {
             guard let moment = earliest else {
-                let stuck = fibers.filter { $0.state != .ended }
-                if !stuck.isEmpty { watch.deadlock(stuck.map(\.name)) }
+                let stuck = fibers.filter { $0.state != .ended }.map(\.name)
+                guard !stuck.isEmpty else { return nil }
+                world?.report(.progress, "deadlock: \(stuck.joined(separator: ", ")) wait")
                 return nil
             }
             advance(to: moment)

@@ -19,7 +19,7 @@ package struct Simulation {
     package func run() throws(SimulationError) -> SimulationReport {
         let world = try World(options, wiring)
         try addActors(to: world)
-        watch(world)
+        world.scheduler.world = world
         if !world.scheduler.run(patience: 20) {
             world.report(.progress, "a thread waits for something that the scheduler does not know")
         } else if world.breach == nil {
@@ -46,25 +46,6 @@ package struct Simulation {
             if actor is DirectClient || actor is WireClient { world.submitters += 1 }
             world.scheduler.add(name) { actor.run() }
         }
-    }
-
-    private func watch(_ world: World) {
-        // So many more for the actors to end.
-        let limit = options.steps + 60_000
-        world.scheduler.watch = BatonScheduler.Watch(
-            step: { [unowned world] in
-                world.checkStep()
-                if world.scheduler.steps > limit {
-                    world.report(.progress, "the run does not end")
-                    world.scheduler.abandon()
-                }
-            },
-            barrierWaits: { [unowned world] in
-                world.report(.barrierFree, "a barrier would wait for a thread inside")
-            },
-            deadlock: { [unowned world] stuck in
-                world.report(.progress, "deadlock: \(stuck.joined(separator: ", ")) wait")
-            })
     }
 
     private func checkEnd(_ world: World) {

@@ -28,12 +28,6 @@ final class SimulatedMachine: TortureMachine {
         mutating func undo(_ page: UInt64) { touched[Int(page)] &-= 1 }
     }
 
-    /// The arrays that the table may have.
-    private struct Legal {
-        var arrays: [[Memslot]] = []
-        weak var table: MemslotTable?
-    }
-
     let simulator: SimulatedBackend
     let region = TortureRegion(
         mappings: (UserspaceAddress(0x7f00_0000_0000), UserspaceAddress(0x7f10_0000_0000)))
@@ -43,7 +37,8 @@ final class SimulatedMachine: TortureMachine {
     private let entries: [VCPUEntry]
     private let isWriting: Bool
     private let isEnding = Atomic<Bool>(false)
-    private let legal = Locked(Legal())
+    /// The arrays that the table may have.
+    private let legal = Locked((arrays: [[Memslot]](), table: MemslotTable?.none))
 
     let backend: any MemslotBackend
 
@@ -133,7 +128,7 @@ final class SimulatedMachine: TortureMachine {
     }
 
     func allow(_ arrays: [[Memslot]], of table: MemslotTable) {
-        legal.withLock { $0 = Legal(arrays: arrays, table: table) }
+        legal.withLock { $0 = (arrays, table) }
     }
 }
 

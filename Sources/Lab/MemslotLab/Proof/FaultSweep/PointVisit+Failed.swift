@@ -94,7 +94,7 @@ extension PointVisit {
             findings.append("not recovered: \(error)")
             return
         }
-        checkUnchanged(hooks: .none, dirt: overReports ? .atLeast : .exactly, event: "recovered at")
+        checkUnchanged(hooks: .none, event: "recovered at")
     }
 
     /// The slots that must be installed, derived from the operations.

@@ -84,7 +84,7 @@ struct PointVisit {
                 checkUnchanged(hooks: .aborted)
             } else if rollsBack {
                 world.begin(FaultScript(calls: .init(0, .ioError)))
-                expectRollback(.ioError, 0, dirt: overReports ? .atLeast : .exactly)
+                expectRollback(.ioError, 0)
             } else {
                 commit()
             }
@@ -123,11 +123,10 @@ struct PointVisit {
     }
 
     private mutating func failOperation() {
-        let dirt: DirtyLogCheck = overReports ? .atLeast : .exactly
         switch point {
         case .call(let index, let errno, let persistently):
             world.begin(FaultScript(calls: .init(index, errno, persistently: persistently)))
-            if !persistently || index == 0 { return expectRollback(errno, index, dirt: dirt) }
+            if !persistently || index == 0 { return expectRollback(errno, index) }
             expectFailure(errno, index, undone: 0, errno, stillBroken: true)
         case .callUnheld(let index, let errno):
             world.begin(FaultScript(calls: .init(index, errno)))
@@ -157,7 +156,7 @@ struct PointVisit {
                 let done = undone.distance(from: undone.startIndex, to: read)
                 return expectFailure(errno, index, undone: done, .badAddress, stillBroken: false)
             }
-            expectRollback(errno, index, dirt: .atLeast)
+            expectRollback(errno, index, mayReportMore: true)
         case .attribute(let index, let errno, let undo):
             let (number, changes) = (run.calls.count + index, run.receipt.attributes)
             var script = FaultScript(calls: .init(number, errno))
@@ -186,7 +185,7 @@ struct PointVisit {
 
     private mutating func expectRollback(
         _ errno: Errno, _ index: Int?, _ attribute: MemoryAttributeChange? = nil,
-        dirt: DirtyLogCheck = .exactly
+        mayReportMore: Bool? = nil
     ) {
         let result = world.submit()
         if case .failure(.rolledBack(let rollback)) = result {
@@ -199,6 +198,7 @@ struct PointVisit {
             findings.append("\(result), not rolled back")
         }
         world.backend.arm(FaultScript())
-        checkUnchanged(hooks: .aborted, dirt: dirt, event: "rolled back at")
+        checkUnchanged(
+            hooks: .aborted, mayReportMore: mayReportMore, event: "rolled back at")
     }
 }

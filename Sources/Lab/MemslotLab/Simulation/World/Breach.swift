@@ -50,6 +50,11 @@ package struct Breach: Hashable, Sendable {
 
 extension World {
     func checkStep() {
+        // So many more for the actors to end.
+        if scheduler.steps > options.steps + 60_000 {
+            report(.progress, "the run does not end")
+            scheduler.abandon()
+        }
         guard breach == nil else { return }
         let failure = table.failure
         if scheduler.transactions == 0 {

@@ -108,7 +108,7 @@ final class World: @unchecked Sendable {
         hooks = []
         if let backEnd { table.remove(backEnd) }
         backEnd = nil
-        scheduler.watch = BatonScheduler.Watch()
+        scheduler.world = nil
         // If it can't be, it is released with the world.
         _ = try? service.unregister(Self.vm)
     }
