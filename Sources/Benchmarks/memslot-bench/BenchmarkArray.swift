@@ -55,14 +55,18 @@ enum BenchmarkArray {
         other[count / 2].guestPhysicalAddress = GuestPhysicalAddress(free)
         return [slots, other]
     }
+}
 
-    /// The slots in the form of the yardsticks.
-    static func yardstickForm(_ slots: [Memslot]) -> [ys_slot] {
-        slots.map {
-            ys_slot(
-                id: $0.assignedID.rawValue, flags: $0.flags.rawValue,
-                guest: $0.guestPhysicalAddress.rawValue, size: $0.size.rawValue,
-                host: $0.userspaceAddress.rawValue, memory: 0)
-        }
+extension ys_slot {
+    init(_ slot: Memslot) {
+        self.init(
+            id: slot.assignedID.rawValue, flags: slot.flags.rawValue,
+            guest: slot.guestPhysicalAddress.rawValue, size: slot.size.rawValue,
+            host: slot.userspaceAddress.rawValue, memory: 0)
+    }
+
+    /// As a region that deletes the slot.
+    init(deleting id: SlotID) {
+        self.init(id: id.rawValue, flags: 0, guest: 0, size: 0, host: 0, memory: 0)
     }
 }

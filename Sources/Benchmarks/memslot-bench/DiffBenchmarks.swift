@@ -88,8 +88,8 @@ final class YardstickDiff {
     private var scratch, operations, changes: [UInt64]
 
     init(from old: [Memslot], to new: [Memslot], isSorted: Bool) {
-        self.old = BenchmarkArray.yardstickForm(old)
-        self.new = BenchmarkArray.yardstickForm(new)
+        self.old = old.map(ys_slot.init)
+        self.new = new.map(ys_slot.init)
         self.isSorted = isSorted
         sorted = self.new
         scratch = Array(repeating: 0, count: 2 * new.count + (1 << 20) / 64 + 2_048)

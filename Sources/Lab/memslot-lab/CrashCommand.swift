@@ -93,7 +93,7 @@ struct CrashCommand: ParsableCommand {
             report.kills += 1
         }
         report.requests = workers.reduce(0) { $0 + $1.replies }
-        report.refusals = workers.compactMap(\.refusal)
+        report.faults += workers.compactMap(\.refusal).map { "a request was refused: \($0)" }
     }
 }
 
@@ -101,9 +101,6 @@ struct CrashReport {
     var kills = 0, killedStarting = 0, requests = 0, slowestStart = 0
     var complete = 0, absent = 0, idle = 0
     var faults: [String] = []
-    var refusals: [String] = [] {
-        didSet { faults += refusals.map { "a request was refused: \($0)" } }
-    }
 
     var text: String {
         """

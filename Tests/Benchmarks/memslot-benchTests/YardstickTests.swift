@@ -78,7 +78,7 @@ struct YardstickTests {
         func faults(_ change: (inout [Memslot]) -> Void) -> UInt64 {
             var slots = BenchmarkArray.slots(5_000)
             change(&slots)
-            let form = BenchmarkArray.yardstickForm(slots)
+            let form = slots.map(ys_slot.init)
             var scratch = [UInt64](repeating: 0, count: 2 * form.count + (1 << 20) / 64 + 2_048)
             return ys_validate(form, form.count, &scratch)
         }

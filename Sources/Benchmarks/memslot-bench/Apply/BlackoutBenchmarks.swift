@@ -8,7 +8,7 @@
     enum BlackoutBenchmarks {
         static let steps = [
             BenchmarkStep(name: "blackout of a running vCPU") { effort in
-                let empty = try EmptyBlackout()
+                let empty = try emptyBlackout()
                 let c = try HeldVCPUs()
                 try RawCalls(creating: [c.slot]).apply(to: c.vm)
                 let memory = try TransactionBenchmarks.guestMemory(SlotChange.bytes)
@@ -21,12 +21,30 @@
         private static let project = "empty blackout"
         private static let spinning = "C, spinning"
 
+        private typealias MedianOf = (_ count: Int) throws -> Double
+
+        /// Measures how long a guest is held under a table whose backend does nothing.
+        private static func emptyBlackout() throws -> MedianOf {
+            let guest = try HeldVCPUs()
+            try RawCalls(creating: [guest.slot]).apply(to: guest.vm)
+            let table = try MemslotTable(
+                backend: OfflineBackend(Capabilities()), vcpus: guest.gate)
+            let (before, after) = ([guest.slot], [guest.slot.logging(true)])
+            _ = try table.measured(before)
+            return { count in
+                try guest.median(of: count) {
+                    // Only the way there is measured: the way back ends logging and harvests the log.
+                    try guest.blackout(of: table, to: after, back: before)
+                }
+            }
+        }
+
         private static func measureEmpty(
-            _ empty: EmptyBlackout, _ c: HeldVCPUs, _ effort: Effort
+            _ empty: @escaping MedianOf, _ c: HeldVCPUs, _ effort: Effort
         ) throws -> BenchmarkRow {
             let count = effort(25, quick: 3)
             let contest = try Contest(
-                rounds: effort(31, quick: 5), Contestant(project) { try empty.median(of: count) },
+                rounds: effort(31, quick: 5), Contestant(project) { try empty(count) },
                 Contestant(spinning) {
                     try c.medianByC(of: count, spins: true) { try $0([]).total }
                 })
@@ -35,7 +53,7 @@
 
         /// Compares the blackout of a transaction with an empty one plus the same operations in C.
         private static func measure(
-            _ change: SlotChange, _ empty: EmptyBlackout, _ c: HeldVCPUs, _ effort: Effort
+            _ change: SlotChange, _ empty: @escaping MedianOf, _ c: HeldVCPUs, _ effort: Effort
         ) throws -> BenchmarkRow {
             let guest = try HeldVCPUs()
             let table = try TransactionBenchmarks.table(of: guest.vm, guest.gate)
@@ -63,36 +81,11 @@
                         _ = try hold(back.regions)
                         return calls
                     }
-                    return calls + (try empty.median(of: count))
+                    return calls + (try empty(count))
                 })
             try RawCalls(deleting: change.before).apply(to: c.vm)
             return contest.row(
                 name, slots: SlotChange.count, against: yardstick, target: .ratioAtMost(1.05))
-        }
-    }
-
-    /// A guest under a table whose backend does nothing.
-    final class EmptyBlackout {
-        private let guest: HeldVCPUs
-        private let table: MemslotTable
-        private let arrays: [[Memslot]]
-
-        init() throws {
-            guest = try HeldVCPUs()
-            try RawCalls(creating: [guest.slot]).apply(to: guest.vm)
-            table = try MemslotTable(backend: OfflineBackend(Capabilities()), vcpus: guest.gate)
-            var changed = guest.slot
-            changed.flags = .logDirtyPages
-            arrays = [[guest.slot], [changed]]
-            _ = try table.measured(arrays[0])
-        }
-
-        /// The nanoseconds for which the vCPU was held.
-        func median(of count: Int) throws -> Double {
-            try guest.median(of: count) {
-                // Only the way there is measured: the way back ends logging and harvests the log.
-                try guest.blackout(of: table, to: arrays[1], back: arrays[0])
-            }
         }
     }
 

@@ -48,13 +48,12 @@ struct RawCalls {
     let regions: [ys_slot]
 
     init(_ operations: [PlannedOperation]) {
-        regions = operations.flatMap { operation in
-            operation.call.after.map { BenchmarkArray.yardstickForm([$0]) }
-                ?? [ys_slot(deleting: operation.call.key.id)]
+        regions = operations.map { operation in
+            operation.call.after.map(ys_slot.init) ?? ys_slot(deleting: operation.call.key.id)
         }
     }
 
-    init(creating slots: [Memslot]) { regions = BenchmarkArray.yardstickForm(slots) }
+    init(creating slots: [Memslot]) { regions = slots.map(ys_slot.init) }
     init(deleting slots: [Memslot]) { regions = slots.map { ys_slot(deleting: $0.assignedID) } }
 
     /// Applies them to a VM. Returns the nanoseconds.
@@ -65,11 +64,5 @@ struct RawCalls {
         let span = ys_now() - start
         try require(status == 0, "a slot operation of C failed: errno \(-status)")
         return Double(span)
-    }
-}
-
-extension ys_slot {
-    fileprivate init(deleting id: SlotID) {
-        self.init(id: id.rawValue, flags: 0, guest: 0, size: 0, host: 0, memory: 0)
     }
 }

@@ -106,14 +106,13 @@ package struct Load {
 
     /// Waits until the daemon has noticed that connections are closed.
     private func settledUsage(of daemon: Int32, before: ProcessUsage?) -> ProcessUsage? {
-        var usage = ProcessUsage(of: daemon)
-        var tries = 0
-        while let before, let now = usage, now.descriptors > before.descriptors, tries < 200 {
+        for _ in 0..<200 {
+            guard let before, let now = ProcessUsage(of: daemon),
+                now.descriptors > before.descriptors
+            else { break }
             usleep(10_000)
-            usage = ProcessUsage(of: daemon)
-            tries += 1
         }
-        return usage
+        return ProcessUsage(of: daemon)
     }
 }
 
