@@ -23,14 +23,9 @@ enum ReplyFuzz {
     static func run(_ bytes: [UInt8]) -> String? {
         var ends: [Int32] = [-1, -1]
         guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else { return nil }
-        let (peer, isOver) = (ends[1], Locked(false))
-        let thread = try? OwnThread {
-            send(FuzzBytes(bytes), on: peer)
-            isOver.change { $0 = true }
-        }
-        defer { isOver.withLock(waitingWhile: { !$0 }) { _ in } }
-        thread?.detach()
-        if thread == nil { isOver.withLock { $0 = true } }
+        let peer = ends[1]
+        guard let thread = try? OwnThread({ send(FuzzBytes(bytes), on: peer) }) else { return nil }
+        defer { thread.join() }
         return talk(VhostUserFrontEnd(adopting: ends[0]))
     }
 

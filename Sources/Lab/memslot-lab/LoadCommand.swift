@@ -4,6 +4,7 @@ import MemslotLab
 import MemslotPicture
 import MemslotProtocol
 import MemslotService
+internal import Memslots
 
 struct LoadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -54,10 +55,8 @@ struct LoadCommand: ParsableCommand {
             _ = try daemon.waitUntilReady()
             return try Load(daemon.socket, options).run()
         }
-        let path: SocketPath
-        do throws(ListeningError) { path = try SocketPath(socket) } catch {
-            throw TargetLost(error.message)
-        }
+        let path = try converting(
+            { (error: ListeningError) in TargetLost(error.message) }, SocketPath(socket))
         return try Load(path, options).run()
     }
 }

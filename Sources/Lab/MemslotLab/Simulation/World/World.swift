@@ -85,10 +85,12 @@ final class World: @unchecked Sendable {
         }
         // First, so that the world receives events before all others.
         try observe { [unowned self] in receive($0) }
+        let ram = NamedMapping(
+            address: MachineShape.memory, size: .pages(UInt64(MachineShape.hostPages)))
         try converting(
             { (error: ProtocolError) in SimulationError.unusable(error.message) },
             service.register(
-                table: table, as: Self.vm, memories: ["ram": Self.mapping], simulator: simulator))
+                table: table, as: Self.vm, memories: ["ram": ram], simulator: simulator))
         try observe { [unowned self] in stall(at: $0) }
     }
 
@@ -98,9 +100,6 @@ final class World: @unchecked Sendable {
             table.observe(body))
         observations.append(observed.observation)
     }
-
-    private static let mapping = NamedMapping(
-        address: MachineShape.memory, size: .pages(UInt64(MachineShape.hostPages)))
 
     func dispose() {
         observations = []
