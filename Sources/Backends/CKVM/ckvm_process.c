@@ -20,12 +20,6 @@ int ckvm_memfd_create(const char *name, int huge) {
     return CKVM_RESULT((int)syscall(SYS_memfd_create, name, flags));
 }
 
-int ckvm_truncate(int descriptor, int64_t size) {
-    return CKVM_RESULT(ftruncate(descriptor, size));
-}
-
-int ckvm_close(int descriptor) { return CKVM_RESULT(close(descriptor)); }
-
 int ckvm_map(int descriptor, size_t size, int64_t offset, void **address) {
     void *mapped = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset);
     if (mapped == MAP_FAILED) return -errno;
@@ -48,8 +42,6 @@ int ckvm_map_huge(size_t size, void **address) {
     return 0;
 }
 
-int ckvm_unmap(void *address, size_t size) { return CKVM_RESULT(munmap(address, size)); }
-
 int ckvm_is_readable(const void *address) {
     // rt_sigprocmask(2) reads the set, then refuses this `how`. Unlike a pipe it needs no descriptor.
     return syscall(SYS_rt_sigprocmask, ~0, address, 0, 8) == 0 || errno != EFAULT;
@@ -63,8 +55,6 @@ int ckvm_is_same_file(int one, int other) {
     result = (int)syscall(SYS_kcmp, process, process, KCMP_FILE, one, other);
     return result < 0 ? one == other : result == 0;
 }
-
-int ckvm_process(void) { return getpid(); }
 
 int ckvm_thread(void) { return (int)syscall(SYS_gettid); }
 
@@ -111,22 +101,26 @@ int ckvm_pre_fault_memory(int vcpu, struct ckvm_pre_fault *range, int signal, in
 
 int ckvm_first_realtime_signal(void) { return SIGRTMIN; }
 
-int64_t ckvm_statistic(int vm, const char *name) {
+uint64_t ckvm_find_statistic(int file, const char *name) {
     struct kvm_stats_header head;
     char entry[256] = {0};
-    uint32_t offset;
+    if (pread(file, &head, sizeof head, 0) != sizeof head || head.name_size >= 200) return 0;
+    const size_t before = sizeof(struct kvm_stats_desc), size = before + head.name_size;
+    for (uint32_t n = 0; n < head.num_desc; n++) {
+        uint32_t offset;
+        if (pread(file, entry, size, head.desc_offset + n * size) != (ssize_t)size) break;
+        memcpy(&offset, entry + offsetof(struct kvm_stats_desc, offset), sizeof offset);
+        if (strcmp(entry + before, name) == 0) return head.data_offset + (uint64_t)offset;
+    }
+    return 0;
+}
+
+int64_t ckvm_statistic(int vm, const char *name) {
     int64_t value = -1;
     int file = ioctl(vm, KVM_GET_STATS_FD, 0);
     if (file < 0) return value;
-    if (pread(file, &head, sizeof head, 0) == sizeof head && head.name_size < 200) {
-        const size_t before = sizeof(struct kvm_stats_desc), size = before + head.name_size;
-        for (uint32_t n = 0; n < head.num_desc; n++) {
-            if (pread(file, entry, size, head.desc_offset + n * size) != (ssize_t)size) break;
-            if (strcmp(entry + before, name) != 0) continue;
-            memcpy(&offset, entry + offsetof(struct kvm_stats_desc, offset), sizeof offset);
-            if (pread(file, &value, 8, head.data_offset + offset) != 8) value = -1;
-        }
-    }
+    uint64_t offset = ckvm_find_statistic(file, name);
+    if (!offset || pread(file, &value, sizeof value, (off_t)offset) != sizeof value) value = -1;
     close(file);
     return value;
 }

@@ -74,9 +74,7 @@ extension SimulatedKernel {
         key.id.rawValue < capabilities.maxSlots
             && key.addressSpace.rawValue < capabilities.addressSpaces
     }
-}
 
-extension SimulatedKernel {
     /// Marks every page of a range dirty; see ``SimulatedBackend/touch(_:size:in:)``.
     package mutating func touch(
         _ address: GuestPhysicalAddress, size: ByteCount, in addressSpace: AddressSpaceID = .main

@@ -57,8 +57,6 @@ public struct FaultInjection: Hashable, Sendable {
     ///   - errno: the errno to return.
     ///   - times: at least 1.
     public init(operation: Int, errno: Errno, times: Int = 1) {
-        self.operation = operation
-        self.errno = errno
-        self.times = times
+        (self.operation, self.errno, self.times) = (operation, errno, times)
     }
 }

@@ -19,8 +19,7 @@ struct GuestMemfdFiles: Sendable {
 
     /// A slot's own file. Each has another number.
     private struct OwnFile: Sendable {
-        var size: UInt64
-        var number: UInt64
+        var size, number: UInt64
     }
 
     enum Bound: Hashable, Sendable {
@@ -97,7 +96,6 @@ struct GuestMemfdFiles: Sendable {
         }
     }
 
-    /// Undoes the binding of the slot `key`.
     mutating func unbind(_ bound: Bound, from key: SlotKey) {
         switch bound {
         case .own: idleOwn.insert(key)

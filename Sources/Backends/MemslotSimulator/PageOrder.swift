@@ -5,8 +5,7 @@
 /// of different address spaces are independent.
 struct PageOrder: Sendable {
     struct Entry: Hashable, Sendable {
-        var space: UInt32
-        var id: UInt32
+        var space, id: UInt32
         var pages: Range<UInt64>
     }
 
@@ -76,8 +75,7 @@ struct PageOrder: Sendable {
     }
 
     private struct Position {
-        var leaf: Int
-        var index: Int
+        var leaf, index: Int
     }
 
     /// The last entry that begins before `page` of `space`. It may be of a lower space.

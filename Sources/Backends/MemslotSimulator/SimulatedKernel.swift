@@ -10,7 +10,6 @@ package import Memslots
 /// Its memory grows with the number of installed slots and of dirty pages, not with a slot's size.
 package struct SimulatedKernel: Sendable {
     package let capabilities: Capabilities
-    /// How dirty bits are cleared.
     package internal(set) var dirtyLogProtection: DirtyLogProtection
     /// How often the kernel would have exchanged its two sets of slots, one grace period each.
     package internal(set) var swapCount: UInt64 = 0
@@ -38,8 +37,7 @@ package struct SimulatedKernel: Sendable {
         capabilities: Capabilities = Capabilities(),
         dirtyLogProtection: DirtyLogProtection = .automatic
     ) {
-        self.capabilities = capabilities
-        self.dirtyLogProtection = dirtyLogProtection
+        (self.capabilities, self.dirtyLogProtection) = (capabilities, dirtyLogProtection)
         self.files = GuestMemfdFiles(capabilities)
     }
 

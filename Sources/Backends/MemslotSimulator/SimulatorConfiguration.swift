@@ -39,12 +39,10 @@ public struct SimulatorConfiguration: Hashable, Sendable {
 
     /// Creates the default configuration of `profile` and `kernel`.
     public init(profile: HostProfile? = nil, kernel: KernelVersion? = nil) {
-        self.profile = profile
-        self.kernel = kernel ?? .default
+        (self.profile, self.kernel) = (profile, kernel ?? .default)
         guard let profile else { return }
         maxSlots = profile.maxSlots(self.kernel)
-        guestPhysicalBits = profile.guestPhysicalBits
-        userspaceEnd = profile.userspaceEnd
+        (guestPhysicalBits, userspaceEnd) = (profile.guestPhysicalBits, profile.userspaceEnd)
         flags.formIntersection(profile.flags(self.kernel))
         pageSize = profile.pageSize
     }

@@ -1,4 +1,3 @@
-import CMemslots
 import Memslots
 import Synchronization
 

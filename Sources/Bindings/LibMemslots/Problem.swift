@@ -24,7 +24,6 @@ enum Problem: Error {
     case notSupported(StaticString)
     case notInside, alreadyInside, tooManyHandles
 
-    /// The code that the function returns.
     var code: Int32 {
         switch self {
         case .submit(.invalid): Int32(MEMSLOTS_INVALID_ARRAY)
@@ -128,7 +127,6 @@ final class LastProblem {
         return UnsafePointer(text)
     }
 
-    /// The violations, if the problem is an invalid array.
     var violations: [Violation] {
         guard case .submit(.invalid(let array)) = problem else { return [] }
         return array.violations

@@ -117,18 +117,18 @@ extension Memslot {
 extension memslots_slot {
     /// Converts `slot`; a slot of size 0 if it is `nil`.
     init(_ slot: Memslot?) {
-        self.init()
-        guard let slot else { return }
-        self.slot = slot.assignedID.rawValue
-        address_space = slot.addressSpace.rawValue
-        guest_physical_address = slot.guestPhysicalAddress.rawValue
-        size = slot.size.rawValue
-        userspace_address = slot.userspaceAddress.rawValue
-        flags = slot.flags.rawValue
-        memory_object = slot.memory?.object.rawValue ?? 0
-        memory_offset = slot.memory?.offset.rawValue ?? 0
-        guest_memfd = slot.guestMemfd?.descriptor ?? -1
-        guest_memfd_offset = slot.guestMemfd?.offset.rawValue ?? 0
+        guard let slot else {
+            self.init()
+            return
+        }
+        self.init(
+            slot: slot.assignedID.rawValue, address_space: slot.addressSpace.rawValue,
+            guest_physical_address: slot.guestPhysicalAddress.rawValue, size: slot.size.rawValue,
+            userspace_address: slot.userspaceAddress.rawValue, flags: slot.flags.rawValue,
+            memory_object: slot.memory?.object.rawValue ?? 0,
+            memory_offset: slot.memory?.offset.rawValue ?? 0,
+            guest_memfd_offset: slot.guestMemfd?.offset.rawValue ?? 0,
+            guest_memfd: slot.guestMemfd?.descriptor ?? -1, reserved: 0)
     }
 }
 

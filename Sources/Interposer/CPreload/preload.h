@@ -22,6 +22,13 @@
 #define PRELOAD_LABEL(name) ".hidden " name "\n.globl " name "\n" name ":\n"
 #define PRELOAD_FUNCTION(name) ".type " name ", %function\n" PRELOAD_LABEL(name)
 
+// A pointer to the function of this name that comes after ours: a system call, until a constructor
+// has looked for it, which takes more stack than a call may.
+#define PRELOAD_REAL(name, type, parameters, ...)                                                  \
+    static type early_##name parameters { return (type)syscall(__VA_ARGS__); }                     \
+    type(*preload_real_##name) parameters = early_##name;
+#define PRELOAD_FIND(name) preload_real_##name = preload_following(#name, early_##name)
+
 #define PRELOAD_VMS 256
 #define PRELOAD_VCPUS 8192
 #define PRELOAD_REQUESTERS 64

@@ -3,6 +3,7 @@
 // One word for each descriptor: the kind in the upper byte, below it the index of the vCPU or of the
 // VM. Most of the table is never written, so it takes no memory.
 #include "preload.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,15 +36,7 @@ static void count_untracked(void) {
 // Whether the descriptor is a VM. Another driver may have the same request number.
 static int is_vm(int descriptor) {
     char path[32], name[32] = {0};
-    const char digits[] = "/proc/self/fd/";
-    size_t length = sizeof digits - 1;
-    memcpy(path, digits, length);
-    char reversed[12];
-    int count = 0;
-    for (int rest = descriptor; count == 0 || rest > 0; rest /= 10)
-        reversed[count++] = (char)('0' + rest % 10);
-    while (count > 0) path[length++] = reversed[--count];
-    path[length] = 0;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
     ssize_t size = readlink(path, name, sizeof name - 1);
     // Without /proc it is assumed to be one.
     return size < 0 || strstr(name, "kvm-vm") != 0;

@@ -11,32 +11,20 @@
 #define REGIONS 20
 #define REGION_SIZE 32
 
-static ssize_t early_sendmsg(int file, const struct msghdr *message, int flags) {
-    return syscall(SYS_sendmsg, file, message, flags);
-}
-
-static ssize_t early_send(int file, const void *bytes, size_t size, int flags) {
-    return syscall(SYS_sendto, file, bytes, size, flags, 0, 0);
-}
-
-static ssize_t early_write(int file, const void *bytes, size_t size) {
-    return syscall(SYS_write, file, bytes, size);
-}
-
-static ssize_t early_writev(int file, const struct iovec *vectors, int count) {
-    return syscall(SYS_writev, file, vectors, count);
-}
-
-static ssize_t (*real_sendmsg)(int, const struct msghdr *, int) = early_sendmsg;
-static ssize_t (*real_send)(int, const void *, size_t, int) = early_send;
-static ssize_t (*real_write)(int, const void *, size_t) = early_write;
-static ssize_t (*real_writev)(int, const struct iovec *, int) = early_writev;
+PRELOAD_REAL(sendmsg, ssize_t, (int file, const struct msghdr *message, int flags),
+             SYS_sendmsg, file, message, flags)
+PRELOAD_REAL(send, ssize_t, (int file, const void *bytes, size_t size, int flags),
+             SYS_sendto, file, bytes, size, flags, 0, 0)
+PRELOAD_REAL(write, ssize_t, (int file, const void *bytes, size_t size),
+             SYS_write, file, bytes, size)
+PRELOAD_REAL(writev, ssize_t, (int file, const struct iovec *vectors, int count),
+             SYS_writev, file, vectors, count)
 
 __attribute__((constructor)) static void find_calls(void) {
-    real_sendmsg = preload_following("sendmsg", early_sendmsg);
-    real_send = preload_following("send", early_send);
-    real_write = preload_following("write", early_write);
-    real_writev = preload_following("writev", early_writev);
+    PRELOAD_FIND(sendmsg);
+    PRELOAD_FIND(send);
+    PRELOAD_FIND(write);
+    PRELOAD_FIND(writev);
 }
 
 // Copies the first bytes of a message, which may be split over vectors. Returns whether there are as many.
@@ -140,7 +128,7 @@ PRELOAD_EXPORT ssize_t sendmsg(int file, const struct msghdr *message, int flags
     if (PRELOAD_RARELY(preload_pending) && cpreload_read(&copy, message, sizeof copy) < 0)
         copy.msg_iovlen = 0;
     uint64_t changes = before_message(file, copy.msg_iov, copy.msg_iovlen);
-    ssize_t sent = real_sendmsg(file, message, flags);
+    ssize_t sent = preload_real_sendmsg(file, message, flags);
     // What was sent can be read.
     return sent < 0 ? sent : after_message(file, message->msg_iov, message->msg_iovlen, sent, changes);
 }
@@ -148,16 +136,17 @@ PRELOAD_EXPORT ssize_t sendmsg(int file, const struct msghdr *message, int flags
 PRELOAD_EXPORT ssize_t send(int file, const void *bytes, size_t size, int flags) {
     struct iovec vector = {(void *)bytes, size};
     uint64_t changes = before_message(file, &vector, 1);
-    return after_message(file, &vector, 1, real_send(file, bytes, size, flags), changes);
+    return after_message(file, &vector, 1, preload_real_send(file, bytes, size, flags), changes);
 }
 
 PRELOAD_EXPORT ssize_t write(int file, const void *bytes, size_t size) {
     struct iovec vector = {(void *)bytes, size};
     uint64_t changes = before_message(file, &vector, 1);
-    return after_message(file, &vector, 1, real_write(file, bytes, size), changes);
+    return after_message(file, &vector, 1, preload_real_write(file, bytes, size), changes);
 }
 
 PRELOAD_EXPORT ssize_t writev(int file, const struct iovec *vectors, int count) {
     uint64_t changes = before_message(file, vectors, (size_t)count);
-    return after_message(file, vectors, (size_t)count, real_writev(file, vectors, count), changes);
+    ssize_t sent = preload_real_writev(file, vectors, count);
+    return after_message(file, vectors, (size_t)count, sent, changes);
 }

@@ -21,20 +21,10 @@ int32_t preload_process;
 
 PRELOAD_THREAD int32_t thread_number;
 
-// Until the constructor has found what comes after ours, which takes more stack than a call may.
-static int early_ioctl(int descriptor, unsigned long request, void *argument) {
-    return (int)syscall(SYS_ioctl, descriptor, request, argument);
-}
-
-static int early_close(int descriptor) { return (int)syscall(SYS_close, descriptor); }
-
-static int early_fcntl(int descriptor, int command, void *argument) {
-    return (int)syscall(SYS_fcntl, descriptor, command, argument);
-}
-
-int (*preload_real_ioctl)(int, unsigned long, void *) = early_ioctl;
-int (*preload_real_close)(int) = early_close;
-int (*preload_real_fcntl)(int, int, void *) = early_fcntl;
+PRELOAD_REAL(ioctl, int, (int file, unsigned long request, void *argument),
+             SYS_ioctl, file, request, argument)
+PRELOAD_REAL(close, int, (int file), SYS_close, file)
+PRELOAD_REAL(fcntl, int, (int file, int command, void *argument), SYS_fcntl, file, command, argument)
 
 void *preload_following(const char *name, void *early) {
     void *found = dlsym(RTLD_NEXT, name);
@@ -112,9 +102,9 @@ static void in_child(void) {
 }
 
 __attribute__((constructor)) static void begin(void) {
-    preload_real_ioctl = preload_following("ioctl", early_ioctl);
-    preload_real_close = preload_following("close", early_close);
-    preload_real_fcntl = preload_following("fcntl", early_fcntl);
+    PRELOAD_FIND(ioctl);
+    PRELOAD_FIND(close);
+    PRELOAD_FIND(fcntl);
     const char *path = getenv(CRUN_VARIABLE);
     if (!path) return;
     preload_is_cut_off = strncmp(path, CRUN_ATOMICALLY, strlen(CRUN_ATOMICALLY)) == 0;

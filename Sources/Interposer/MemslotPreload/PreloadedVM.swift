@@ -25,7 +25,6 @@ final class PreloadedVM {
         self.table = table
     }
 
-    /// Whether `KVM_GET_DIRTY_LOG` clears what it reads.
     var clearsByReading: Bool { requested.dirtyLogProtection == .automatic }
 
     /// Validates a call by the kernel's rules, and adds its change to the requested array. Returns
@@ -155,17 +154,14 @@ final class PreloadedVM {
     }
 
     private func slot(_ region: crun_region) -> Memslot {
-        let flags = MemslotFlags(rawValue: region.flags)
-        let key = SlotKey(kernelWord: region.slot)
-        return Memslot(
-            id: key.id, addressSpace: key.addressSpace,
-            guestPhysicalAddress: GuestPhysicalAddress(rawValue: region.guest_phys_addr),
-            size: ByteCount(rawValue: region.memory_size),
-            userspaceAddress: UserspaceAddress(rawValue: region.userspace_addr), flags: flags,
-            guestMemfd: flags.contains(.guestMemfd)
-                ? GuestMemfdBinding(
-                    descriptor: handles[region.guest_memfd] ?? -1,
-                    offset: ByteCount(rawValue: region.guest_memfd_offset)) : nil)
+        let words = RawRegion(
+            slot: region.slot, flags: region.flags, guestPhysicalAddress: region.guest_phys_addr,
+            memorySize: region.memory_size, userspaceAddress: region.userspace_addr)
+        let binding = GuestMemfdBinding(
+            descriptor: handles[region.guest_memfd] ?? -1,
+            offset: ByteCount(rawValue: region.guest_memfd_offset))
+        let isBound = MemslotFlags(rawValue: region.flags).contains(.guestMemfd)
+        return Memslot(words, guestMemfd: isBound ? binding : nil)
     }
 }
 

@@ -22,19 +22,18 @@ package final class GuestMemory: @unchecked Sendable {
         let create = { ckvm_memfd_create("memslots-guest", kind == .hugetlb ? 1 : 0) }
         self.descriptor = kind == .thp ? -1 : try valueOfCall(create())
         do throws(Errno) {
-            let bytes = Int64(size.rawValue)
-            _ = try valueOfCall(descriptor < 0 ? 0 : ckvm_truncate(descriptor, bytes))
+            if descriptor >= 0, ftruncate(descriptor, Int(size.rawValue)) < 0 { throw .last }
             self.base = try Self.map(descriptor, size)
         } catch {
-            _ = ckvm_close(descriptor)
+            close(descriptor)
             throw error
         }
     }
 
     /// Unmaps the first mapping alone; others stay until the process ends.
     deinit {
-        _ = ckvm_unmap(UnsafeMutableRawPointer(bitPattern: UInt(base.rawValue)), Int(size.rawValue))
-        _ = ckvm_close(descriptor)
+        munmap(UnsafeMutableRawPointer(bitPattern: UInt(base.rawValue)), Int(size.rawValue))
+        close(descriptor)
     }
 
     /// Maps all of it at another address, until the process ends. Anonymous memory stays where it is.

@@ -1,3 +1,4 @@
+import CKVM
 import Memslots
 import Testing
 
@@ -20,9 +21,9 @@ struct KernelWordTests {
             flags: .guestMemfd,
             guestMemfd: GuestMemfdBinding(descriptor: 9, offset: ByteCount(0x5000)))
         let words = RegionWords(installing: slot)
-        #expect(words.guestMemfd == 9)
-        #expect(words.guestMemfdOffset == 0x5000)
-        #expect(RegionWords(deleting: slot).size == 0)
+        #expect(words.guest_memfd == 9)
+        #expect(words.guest_memfd_offset == 0x5000)
+        #expect(RegionWords(deleting: slot).memory_size == 0)
     }
 
     @Test("a page past a slot's end is ignored")

@@ -46,9 +46,8 @@ static inline int ckvm_get_vcpu_mmap_size(int kvm) {
 
 // Requests on a VM.
 
-// [4.35]
-static inline int ckvm_set_user_memory_region(
-    int vm, const struct kvm_userspace_memory_region *region) {
+// [4.35] `region` is of the type that Linux calls so, or of the next call's, which begins with it.
+static inline int ckvm_set_user_memory_region(int vm, const void *region) {
     return CKVM_RESULT(ioctl(vm, KVM_SET_USER_MEMORY_REGION, region));
 }
 
@@ -183,18 +182,6 @@ static inline int ckvm_init_vcpu(int vm, int vcpu) {
     struct kvm_vcpu_init kind;
     int result = CKVM_RESULT(ioctl(vm, KVM_ARM_PREFERRED_TARGET, &kind));
     return result < 0 ? result : CKVM_RESULT(ioctl(vcpu, KVM_ARM_VCPU_INIT, &kind));
-}
-
-// [4.68] `id` is KVM_REG_ARM64 with more bits. The calls for all registers at once return EINVAL.
-static inline int ckvm_set_one_reg(int vcpu, uint64_t id, const void *value) {
-    struct kvm_one_reg reg = {.id = id, .addr = (uint64_t)(uintptr_t)value};
-    return CKVM_RESULT(ioctl(vcpu, KVM_SET_ONE_REG, &reg));
-}
-
-// [4.69]
-static inline int ckvm_get_one_reg(int vcpu, uint64_t id, void *value) {
-    struct kvm_one_reg reg = {.id = id, .addr = (uint64_t)(uintptr_t)value};
-    return CKVM_RESULT(ioctl(vcpu, KVM_GET_ONE_REG, &reg));
 }
 #else
 #error "name the calls that a vCPU needs on this machine"

@@ -13,17 +13,11 @@ int ckvm_open(const char *path);
 // memfd_create(2), close-on-exec. `huge`: of pages of 2 MiB, without which ckvm_map fails with -ENOMEM.
 int ckvm_memfd_create(const char *name, int huge);
 
-int ckvm_truncate(int descriptor, int64_t size);
-
-int ckvm_close(int descriptor);
-
 // mmap(2): a shared mapping to read and write. Stores its address in `address`.
 int ckvm_map(int descriptor, size_t size, int64_t offset, void **address);
 
 // Anonymous memory at a multiple of 2 MiB, with MADV_HUGEPAGE. Up to 2 MiB beside it stay unused.
 int ckvm_map_huge(size_t size, void **address);
-
-int ckvm_unmap(void *address, size_t size);
 
 // Whether the 8 bytes at `address` can be read. The kernel reads them, so the caller gets no SIGBUS.
 int ckvm_is_readable(const void *address);
@@ -32,8 +26,7 @@ int ckvm_is_readable(const void *address);
 // compared.
 int ckvm_is_same_file(int one, int other);
 
-// The ids of the calling process and thread.
-int ckvm_process(void);
+// The id of the calling thread.
 int ckvm_thread(void);
 
 // tgkill(2): a thread that has ended yields -ESRCH.
@@ -51,6 +44,9 @@ int ckvm_first_realtime_signal(void);
 
 // A number that KVM counts for a VM, such as "pages_2m"; -1 if the kernel has none of this name.
 int64_t ckvm_statistic(int vm, const char *name);
+
+// Where it is in a file of KVM_GET_STATS_FD; 0 if it is not there.
+uint64_t ckvm_find_statistic(int file, const char *name);
 
 // Which processors the calling thread may use: one bit each, from the lowest bit of the first word
 // on. Returns the number of bytes that are set; the rest of `mask` is not written.

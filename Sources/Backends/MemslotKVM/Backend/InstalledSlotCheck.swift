@@ -107,10 +107,10 @@ struct InstalledSlotCheck {
         if case .ring = mode { return }
         guard kernel.hasManualDirtyLog else { return }
         var word: UInt64 = 0
-        let result = CallResult(
-            ckvm_clear_dirty_log(vm.descriptor, slot.assignedKey.kernelWord, 1 << 40, 64, &word))
+        let result = ckvm_clear_dirty_log(
+            vm.descriptor, slot.assignedKey.kernelWord, 1 << 40, 64, &word)
         let isLogging: Bool
-        switch result.errno {
+        switch failure(of: result) {
         case .invalidArgument: isLogging = true
         case .noEntry: isLogging = false
         // ENXIO: a ring that is missing in the options.

@@ -86,9 +86,7 @@ public final class KVMBackend: MemoryAttributeBackend {
         vm: VirtualMachine, kernel: KVMCapabilities, capabilities: Capabilities,
         options: KVMOptions, installed: [Memslot]
     ) {
-        self.vm = vm
-        self.kernel = kernel
-        self.capabilities = capabilities
+        (self.vm, self.kernel, self.capabilities) = (vm, kernel, capabilities)
         self.dirtyLogMode = options.dirtyLog
         if case .ring(let bytes) = options.dirtyLog {
             self.rings = DirtyRingLog(
@@ -110,7 +108,8 @@ public final class KVMBackend: MemoryAttributeBackend {
         case .delete(let slot): words = RegionWords(deleting: slot)
         }
         if case .create(let slot) = call, slot.flags.contains(.guestMemfd) {
-            words.guestMemfd = guestMemfds.withLock { $0.descriptor(for: slot) }
+            let file = guestMemfds.withLock { $0.descriptor(for: slot) }
+            words.guest_memfd = UInt32(bitPattern: file)
         }
         lastCallFailed.store(true, ordering: .relaxed)
         if let rings {
@@ -130,8 +129,7 @@ public final class KVMBackend: MemoryAttributeBackend {
         var words = ckvm_memory_attributes(
             address: range.address.rawValue, size: range.size.rawValue,
             attributes: isPrivate ? CKVM_MEMORY_ATTRIBUTE_PRIVATE : 0, flags: 0)
-        let result = ckvm_set_memory_attributes(vm.descriptor, &words)
-        guard result >= 0 else { throw Errno(rawValue: -result) }
+        _ = try valueOfCall(ckvm_set_memory_attributes(vm.descriptor, &words))
         lastCallFailed.store(false, ordering: .relaxed)
     }
 
@@ -166,10 +164,10 @@ public final class KVMBackend: MemoryAttributeBackend {
 private struct BoundGuestMemfds {
     private struct Bound {
         let slot: Memslot
-        let file: Descriptor
+        let file: OwnedDescriptor
     }
 
-    private struct Weak { weak var file: Descriptor? }
+    private struct Weak { weak var file: OwnedDescriptor? }
 
     private var installed: [SlotKey: Bound] = [:]
     private var deleted: [SlotKey: Bound] = [:]
@@ -179,7 +177,7 @@ private struct BoundGuestMemfds {
     /// The descriptor to bind `slot` to: of the file that it had when this transaction deleted it,
     /// otherwise the descriptor that it names.
     func descriptor(for slot: Memslot) -> Int32 {
-        if let bound = deleted[slot.assignedKey], bound.slot == slot { return bound.file.rawValue }
+        if let bound = deleted[slot.assignedKey], bound.slot == slot { return bound.file.number }
         return slot.guestMemfd?.descriptor ?? -1
     }
 
@@ -192,17 +190,16 @@ private struct BoundGuestMemfds {
         deleted[slot.assignedKey] = nil
     }
 
-    private mutating func copy(of number: Int32, named: Int32) -> Descriptor? {
-        if let file = files[named]?.file, ckvm_is_same_file(file.rawValue, number) == 1 {
+    private mutating func copy(of number: Int32, named: Int32) -> OwnedDescriptor? {
+        if let file = files[named]?.file, ckvm_is_same_file(file.number, number) == 1 {
             return file
         }
         guard let copy = try? duplicate(number) else { return nil }
-        let file = Descriptor(copy)
+        let file = OwnedDescriptor(adopting: copy)
         files[named] = Weak(file: file)
         return file
     }
 
-    /// Follows an applied call.
     mutating func update(after call: SlotCall) {
         switch call {
         case .create(let slot): insert(slot)

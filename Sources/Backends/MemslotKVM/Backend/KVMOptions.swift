@@ -19,8 +19,7 @@ public struct KVMOptions: Hashable, Sendable {
         dirtyLog: DirtyLogMode = .clearedByReading,
         reservedRanges: [Range<GuestPhysicalAddress>]? = nil, keepsOtherMappings: Bool = false
     ) {
-        self.dirtyLog = dirtyLog
-        self.reservedRanges = reservedRanges
+        (self.dirtyLog, self.reservedRanges) = (dirtyLog, reservedRanges)
         self.keepsOtherMappings = keepsOtherMappings
     }
 }
@@ -38,9 +37,7 @@ public enum DirtyLogMode: Hashable, Sendable {
     /// Each vCPU has a ring of `bytes`, and the kernel has no bitmaps. A power of two, at least a
     /// page, at most ``KVMCapabilities/maxDirtyRing``. Kernel: `KVM_CAP_DIRTY_LOG_RING`.
     case ring(bytes: UInt32)
-}
 
-extension DirtyLogMode {
     fileprivate var hasBitmaps: Bool { if case .ring = self { false } else { true } }
 }
 
@@ -64,7 +61,7 @@ extension KVMCapabilities {
     /// change. The manual modes are set again: reading would otherwise clear what is to stay.
     func confirm(_ mode: DirtyLogMode, of vm: VirtualMachine) throws(KVMError) {
         // EINVAL, or ENOTTY of older kernels, without rings; with rings a signal can interrupt it.
-        let errno = CallResult(ckvm_reset_dirty_rings(vm.descriptor)).errno
+        let errno = failure(of: ckvm_reset_dirty_rings(vm.descriptor))
         let hasRings = errno == nil || errno?.rawValue == EINTR
         guard hasRings != mode.hasBitmaps else { throw .dirtyLogDiffers(mode) }
         if mode.hasBitmaps { try enable(mode, of: vm) }

@@ -8,9 +8,9 @@ package final class KVMRawVM {
     package let vm: VirtualMachine
     /// Owns the guest_memfds of another VM.
     private let other: VirtualMachine
-    private let memfd: Descriptor
-    private var otherFile: Descriptor?
-    private var files: [UInt32: Descriptor] = [:]
+    private let memfd: OwnedDescriptor
+    private var otherFile: OwnedDescriptor?
+    private var files: [UInt32: OwnedDescriptor] = [:]
 
     /// The size of each guest_memfd and of the ordinary memfd: 8 MiB.
     package static let fileSize = ByteCount(rawValue: 8 << 20)
@@ -18,10 +18,11 @@ package final class KVMRawVM {
     package init(system: KVMSystem) throws(KVMError) {
         self.vm = try system.makeVirtualMachine()
         self.other = try system.makeVirtualMachine()
-        let memfd = try CallResult(ckvm_memfd_create("memslots-raw", 0)).value(of: "memfd_create")
-        self.memfd = Descriptor(memfd)
-        _ = try CallResult(ckvm_truncate(memfd, Int64(Self.fileSize.rawValue)))
-            .value(of: "ftruncate")
+        let memfd = try checkCall("memfd_create", ckvm_memfd_create("memslots-raw", 0))
+        self.memfd = OwnedDescriptor(adopting: memfd)
+        guard ftruncate(memfd, Int(Self.fileSize.rawValue)) == 0 else {
+            throw .callFailed(call: "ftruncate", errno: .last)
+        }
     }
 
     /// Makes the call of `region`: the older one if `region` has no guest_memfd word. Returns the
@@ -33,8 +34,8 @@ package final class KVMRawVM {
         guard let guestMemfd = region.guestMemfd else {
             return words.apply(to: vm.descriptor, byRegion2: false)
         }
-        words.guestMemfdOffset = region.guestMemfdOffset
-        words.guestMemfd = descriptor(of: guestMemfd)
+        words.guest_memfd_offset = region.guestMemfdOffset
+        words.guest_memfd = UInt32(bitPattern: descriptor(of: guestMemfd))
         return words.apply(to: vm.descriptor, byRegion2: true)
     }
 
@@ -43,18 +44,18 @@ package final class KVMRawVM {
         switch guestMemfd {
         case .file(let index):
             if files[index] == nil { files[index] = makeFile(of: vm) }
-            return files[index]?.rawValue ?? -1
+            return files[index]?.number ?? -1
         case .otherVM:
             if otherFile == nil { otherFile = makeFile(of: other) }
-            return otherFile?.rawValue ?? -1
+            return otherFile?.number ?? -1
         case .kvm: return vm.system.descriptor
         case .vm: return vm.descriptor
-        case .memfd: return memfd.rawValue
+        case .memfd: return memfd.number
         case .none: return -1
         }
     }
 
-    private func makeFile(of vm: VirtualMachine) -> Descriptor? {
-        (try? vm.makeGuestMemfd(size: Self.fileSize)).map { Descriptor($0) }
+    private func makeFile(of vm: VirtualMachine) -> OwnedDescriptor? {
+        (try? vm.makeGuestMemfd(size: Self.fileSize)).map { OwnedDescriptor(adopting: $0) }
     }
 }

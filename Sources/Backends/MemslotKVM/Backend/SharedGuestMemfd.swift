@@ -19,7 +19,7 @@ public final class SharedGuestMemfd: Sendable {
 
     private let base: UserspaceAddress
     private let size: ByteCount
-    private let file: Descriptor
+    private let file: OwnedDescriptor
 
     /// The memory, as long as this object lives.
     public var bytes: UnsafeMutableRawBufferPointer {
@@ -30,7 +30,7 @@ public final class SharedGuestMemfd: Sendable {
 
     /// The guest_memfd, to share with other processes. It holds the kernel's VM: the VM and its slots
     /// stay until the last copy is closed.
-    public var descriptor: Int32 { file.rawValue }
+    public var descriptor: Int32 { file.number }
 
     /// Creates memory of `size` bytes, a multiple of the host's page that is not 0.
     ///
@@ -41,14 +41,14 @@ public final class SharedGuestMemfd: Sendable {
         guard KVMCapabilities(of: vm).sharesGuestMemfd else {
             throw .unsupportedOption(missing: .guestMemfdFlags)
         }
-        file = Descriptor(try vm.makeGuestMemfd(size: size, flags: Self.flags))
+        let number = try vm.makeGuestMemfd(size: size, flags: Self.flags)
+        file = OwnedDescriptor(adopting: number)
         var start: UnsafeMutableRawPointer?
-        try vm.check(
-            ckvm_map(file.rawValue, Int(size.rawValue), 0, &start), "mmap of a guest_memfd")
+        try vm.check(ckvm_map(number, Int(size.rawValue), 0, &start), "mmap of a guest_memfd")
         (base, self.size) = (UserspaceAddress(UInt64(UInt(bitPattern: start))), size)
     }
 
-    deinit { _ = ckvm_unmap(bytes.baseAddress, bytes.count) }
+    deinit { munmap(bytes.baseAddress, bytes.count) }
 
     /// A slot of this memory.
     ///

@@ -11,7 +11,7 @@ final class DirtyRing {
     /// The descriptor with which the vCPU was registered last.
     var vcpu: Int32
     /// Its file, which identifies the ring: the VMM may close its own descriptor.
-    private let file: Descriptor
+    private let file: OwnedDescriptor
     private let entries: UnsafeMutableRawPointer
     private let bytes: Int
     private let count: UInt32
@@ -32,27 +32,25 @@ final class DirtyRing {
         // The page after the ring too, which must not be there.
         let mappedBytes = Int(bytes) + pageSize
         let result = ckvm_map(vcpu, mappedBytes, offset, &mapped)
-        _ = try CallResult(result).value(of: "mmap of a vCPU's dirty ring")
+        try checkCall("mmap of a vCPU's dirty ring", result)
         guard let mapped else {
             throw .callFailed(call: "mmap of a vCPU's dirty ring", errno: .badAddress)
         }
         guard bytes >= 8, ckvm_is_readable(mapped + Int(bytes) - 8) == 1,
             ckvm_is_readable(mapped + Int(bytes)) == 0
         else {
-            _ = ckvm_unmap(mapped, mappedBytes)
+            munmap(mapped, mappedBytes)
             throw .dirtyLogDiffers(.ring(bytes: bytes))
         }
         self.vcpu = vcpu
-        self.file = Descriptor((try? duplicate(vcpu)) ?? -1)
-        self.entries = mapped
-        self.bytes = mappedBytes
+        self.file = OwnedDescriptor(adopting: (try? duplicate(vcpu)) ?? -1)
+        (self.entries, self.bytes) = (mapped, mappedBytes)
         self.count = bytes / ckvm_dirty_entry_size()
     }
 
-    /// Whether the ring is that of `vcpu`.
-    func belongs(to vcpu: Int32) -> Bool { ckvm_is_same_file(file.rawValue, vcpu) == 1 }
+    func belongs(to vcpu: Int32) -> Bool { ckvm_is_same_file(file.number, vcpu) == 1 }
 
-    deinit { _ = ckvm_unmap(entries, bytes) }
+    deinit { munmap(entries, bytes) }
 
     /// Collects every dirty entry and passes it to `body`.
     ///

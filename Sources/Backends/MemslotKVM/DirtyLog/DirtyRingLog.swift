@@ -31,10 +31,7 @@ final class DirtyRingLog: Sendable {
         vm: VirtualMachine, kernel: KVMCapabilities, capabilities: Capabilities, bytes: UInt32,
         installed: [Memslot]
     ) {
-        self.vm = vm
-        self.kernel = kernel
-        self.capabilities = capabilities
-        self.bytes = bytes
+        (self.vm, self.kernel, self.capabilities, self.bytes) = (vm, kernel, capabilities, bytes)
         var state = State()
         for slot in installed where slot.isLogging {
             state.logs[slot.assignedKey] = Log(
@@ -111,7 +108,7 @@ final class DirtyRingLog: Sendable {
 
     private func reset(_ state: inout State) throws(Errno) {
         guard state.needsReset else { return }
-        while let errno = CallResult(ckvm_reset_dirty_rings(vm.descriptor)).errno {
+        while let errno = failure(of: ckvm_reset_dirty_rings(vm.descriptor)) {
             // Since Linux 6.16 a signal interrupts the call; it has been handled by now.
             guard errno.rawValue == EINTR else { throw errno }
         }

@@ -27,7 +27,7 @@ struct KernelDirtyLog {
 
     /// Makes the call. Returns the errno, or `nil` if it succeeded.
     func get(_ slot: Memslot, into buffer: UnsafeMutableRawPointer?) -> Errno? {
-        CallResult(ckvm_get_dirty_log(vm, slot.assignedKey.kernelWord, buffer)).errno
+        failure(of: ckvm_get_dirty_log(vm, slot.assignedKey.kernelWord, buffer))
     }
 
     /// Whether the call may have cleared the log before it failed: if reading clears, the kernel
@@ -41,12 +41,11 @@ struct KernelDirtyLog {
             // Unsafe: the kernel reads one bit a page of the slot, which the buffer has.
             ckvm_clear_dirty_log(vm, slot.assignedKey.kernelWord, 0, pages, buffer.baseAddress)
         }
-        if let errno = CallResult(result).errno { throw errno }
+        _ = try valueOfCall(result)
     }
 }
 
 extension DirtyBitmap {
-    /// Every page dirty.
     static func full(pageCount: UInt64) -> DirtyBitmap {
         let words = [UInt64](repeating: ~0, count: Int((pageCount + 63) / 64))
         return DirtyBitmap(pageCount: pageCount, words: words)

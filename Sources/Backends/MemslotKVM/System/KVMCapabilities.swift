@@ -44,7 +44,6 @@ public enum KVMCapability: Int32, Hashable, Sendable, CaseIterable {
     /// The kernel's name, such as `KVM_CAP_NR_MEMSLOTS`.
     public var kernelName: String { "KVM_CAP_" + facts.name }
 
-    /// The first release of Linux with the capability.
     var since: String { facts.since }
 
     private var facts: (name: String, since: String) {
@@ -125,8 +124,7 @@ public struct KVMCapabilities: Hashable, Sendable {
             self.canKeepOtherMappings = quirks & UInt64(CKVM_X86_QUIRK_SLOT_ZAP_ALL) != 0
             self.dropsAllMappings = true
         #else
-            self.canKeepOtherMappings = false
-            self.dropsAllMappings = false
+            (self.canKeepOtherMappings, self.dropsAllMappings) = (false, false)
         #endif
     }
 

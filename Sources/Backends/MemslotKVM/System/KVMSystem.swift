@@ -3,26 +3,24 @@ public import Memslots
 
 /// The host's KVM: the open device, its capabilities and limits, and the source of VMs.
 public final class KVMSystem: Sendable {
-    private let device: Descriptor
+    private let device: OwnedDescriptor
     private let measured = Locked<KVMLimits?>(nil)
 
     /// The descriptor of the device.
-    public var descriptor: Int32 { device.rawValue }
+    public var descriptor: Int32 { device.number }
 
     /// Opens the device and checks that it is new enough.
     ///
     /// - Parameter path: the device, `/dev/kvm` on every distribution.
     /// - Throws: what is missing. The error's ``KVMError/message`` says what to do.
     public init(path: String = "/dev/kvm") throws(KVMError) {
-        let opened = CallResult(ckvm_open(path))
-        if let errno = opened.errno { throw Self.openError(errno, path: path) }
-        self.device = Descriptor(opened.rawValue)
-        let version = CallResult(ckvm_get_api_version(opened.rawValue))
+        let opened = ckvm_open(path)
+        if let errno = failure(of: opened) { throw Self.openError(errno, path: path) }
+        self.device = OwnedDescriptor(adopting: opened)
+        let version = ckvm_get_api_version(opened)
         // Another kind of device returns ENOTTY.
-        guard version.errno == nil else { throw .deviceMissing(path: path) }
-        guard version.rawValue == KVM_API_VERSION else {
-            throw .unsupportedVersion(version.rawValue)
-        }
+        guard version >= 0 else { throw .deviceMissing(path: path) }
+        guard version == KVM_API_VERSION else { throw .unsupportedVersion(version) }
         let needed: [KVMCapability] = [
             .userMemory, .destroyMemoryRegionWorks, .joinMemoryRegionsWorks, .immediateExit,
         ]
@@ -52,10 +50,9 @@ public final class KVMSystem: Sendable {
     ///
     /// Kernel: `KVM_CREATE_VM`, api.rst 4.2.
     public func makeVirtualMachine() throws(KVMError) -> VirtualMachine {
-        let descriptor = try CallResult(ckvm_create_vm(self.descriptor, 0))
-            .value(of: "KVM_CREATE_VM")
+        let vm = try checkCall("KVM_CREATE_VM", ckvm_create_vm(descriptor, 0))
         return VirtualMachine(
-            system: self, descriptor: Descriptor(descriptor), creator: ckvm_process())
+            system: self, file: OwnedDescriptor(adopting: vm), creator: getpid())
     }
 
     /// Returns the limits that no capability reports; the first call measures them.
@@ -124,13 +121,13 @@ public struct KVMLimits: Hashable, Sendable {
         guard let memory = try? vm.makeGuestMemfd(size: ByteCount(page), flags: flags) else {
             return .invalidArgument
         }
-        let file = Descriptor(memory)
+        let file = OwnedDescriptor(adopting: memory)
         var words = RegionWords(
             slot: 0, flags: MemslotFlags.guestMemfd.rawValue, address: 0, size: page,
-            userspaceAddress: 0, guestMemfd: file.rawValue)
+            userspaceAddress: 0, guestMemfd: file.number)
         var errnos: [Errno?] = []
         for slot in 0..<2 as Range<UInt32> {
-            (words.slot, words.address) = (slot, UInt64(slot) * page)
+            (words.slot, words.guest_phys_addr) = (slot, UInt64(slot) * page)
             errnos.append(words.apply(to: vm.descriptor, byRegion2: true))
         }
         for slot in 0..<2 as Range<UInt32> where errnos[Int(slot)] == nil {
@@ -166,7 +163,7 @@ public struct KVMLimits: Hashable, Sendable {
             }
             return errno
         }
-        words.size = 0
+        words.memory_size = 0
         if let errno = words.apply(to: vm.descriptor, byRegion2: false) {
             throw vm.explanation(of: errno, from: "KVM_SET_USER_MEMORY_REGION")
         }

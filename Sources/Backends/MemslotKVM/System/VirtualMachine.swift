@@ -7,15 +7,13 @@ public final class VirtualMachine: Sendable {
     public let system: KVMSystem
     /// The process that created the VM, if known. Only it may change the VM.
     public let creator: Int32?
-    private let file: Descriptor
+    private let file: OwnedDescriptor
 
     /// The VM's descriptor.
-    public var descriptor: Int32 { file.rawValue }
+    public var descriptor: Int32 { file.number }
 
-    init(system: KVMSystem, descriptor: Descriptor, creator: Int32?) {
-        self.system = system
-        self.file = descriptor
-        self.creator = creator
+    init(system: KVMSystem, file: OwnedDescriptor, creator: Int32?) {
+        (self.system, self.file, self.creator) = (system, file, creator)
     }
 
     /// Adopts a VM that this process created by other means.
@@ -28,8 +26,8 @@ public final class VirtualMachine: Sendable {
     public convenience init(
         adopting descriptor: Int32, closing: Bool = false, system: KVMSystem, creator: Int32? = nil
     ) {
-        self.init(
-            system: system, descriptor: Descriptor(descriptor, isOwned: closing), creator: creator)
+        let file = OwnedDescriptor(adopting: descriptor, closes: closing)
+        self.init(system: system, file: file, creator: creator)
     }
 
     /// The value of `capability` on this VM, which may differ from the device's; 0 if the kernel
@@ -59,15 +57,13 @@ public final class VirtualMachine: Sendable {
     /// Returns the value of a call on the VM, or throws what its errno means.
     @discardableResult
     func check(_ result: Int32, _ call: String) throws(KVMError) -> Int32 {
-        let result = CallResult(result)
-        if let errno = result.errno { throw explanation(of: errno, from: call) }
-        return result.rawValue
+        if let errno = failure(of: result) { throw explanation(of: errno, from: call) }
+        return result
     }
 
-    /// What an errno of a call on this VM means.
     func explanation(of errno: Errno, from call: String) -> KVMError {
         errno == .ioError
-            ? .vmOfAnotherProcess(creator: creator == ckvm_process() ? nil : creator)
+            ? .vmOfAnotherProcess(creator: creator == getpid() ? nil : creator)
             : .callFailed(call: call, errno: errno)
     }
 }

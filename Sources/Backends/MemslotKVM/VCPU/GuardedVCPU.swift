@@ -32,10 +32,7 @@ public final class GuardedVCPU: Sendable {
     public init(_ vcpu: VCPU, gate: VCPUGate, signal: KickSignal, name: String? = nil) {
         let kicker = vcpu.makeKick(signal: signal)
         let target = KickTarget(kicker)
-        self.vcpu = vcpu
-        self.kicker = kicker
-        self.signal = signal
-        self.target = target
+        (self.vcpu, self.kicker, self.signal, self.target) = (vcpu, kicker, signal, target)
         // The closure retains the vCPU, because a kick writes to its mapping.
         self.entry = gate.register(name: name ?? "\(vcpu.id)") { [vcpu] in
             withExtendedLifetime(vcpu) { target.kick(.gate) }

@@ -48,7 +48,7 @@ extension GuardedVCPU {
                         defer { time = ContinuousClock.now - start }
                         let result = ckvm_pre_fault_memory(
                             descriptor, &call, signal.number, limits.milliseconds)
-                        return CallResult(result).errno
+                        return failure(of: result)
                     }
                 })
             // The kernel returns an errno only if it has mapped no page.

@@ -13,19 +13,19 @@ public final class VCPU: @unchecked Sendable {
     public let sharedPage: UnsafeMutableRawPointer
     /// 0 if this object did not map the page.
     private let mappedBytes: Int
-    private let file: Descriptor
+    private let file: OwnedDescriptor
 
     /// Its descriptor.
-    public var descriptor: Int32 { file.rawValue }
+    public var descriptor: Int32 { file.number }
 
     init(of vm: VirtualMachine, id: UInt32) throws(KVMError) {
         let descriptor = try vm.check(ckvm_create_vcpu(vm.descriptor, UInt(id)), "KVM_CREATE_VCPU")
         self.id = id
-        self.file = Descriptor(descriptor)
-        let bytes = try CallResult(ckvm_get_vcpu_mmap_size(vm.system.descriptor))
-            .value(of: "KVM_GET_VCPU_MMAP_SIZE")
+        self.file = OwnedDescriptor(adopting: descriptor)
+        let bytes = try checkCall(
+            "KVM_GET_VCPU_MMAP_SIZE", ckvm_get_vcpu_mmap_size(vm.system.descriptor))
         var mapped: UnsafeMutableRawPointer?
-        _ = try CallResult(ckvm_map(descriptor, Int(bytes), 0, &mapped)).value(of: "mmap of a vCPU")
+        try checkCall("mmap of a vCPU", ckvm_map(descriptor, Int(bytes), 0, &mapped))
         guard let mapped else { throw .callFailed(call: "mmap of a vCPU", errno: .badAddress) }
         self.mappedBytes = Int(bytes)
         self.sharedPage = mapped
@@ -45,13 +45,11 @@ public final class VCPU: @unchecked Sendable {
     ///   - sharedPage: its mapped `struct kvm_run`; never unmapped here.
     ///   - id: its number in the VM.
     public init(adopting descriptor: Int32, sharedPage: UnsafeMutableRawPointer, id: UInt32) {
-        self.id = id
-        self.file = Descriptor(descriptor, isOwned: false)
-        self.mappedBytes = 0
-        self.sharedPage = sharedPage
+        (self.id, self.sharedPage, mappedBytes) = (id, sharedPage, 0)
+        file = OwnedDescriptor(adopting: descriptor, closes: false)
     }
 
-    deinit { if mappedBytes > 0 { _ = ckvm_unmap(sharedPage, mappedBytes) } }
+    deinit { if mappedBytes > 0 { munmap(sharedPage, mappedBytes) } }
 
     /// Runs the guest until it leaves. First completes an access that the last exit left open.
     ///
@@ -129,7 +127,7 @@ extension KVMBackend {
     /// - Parameter descriptor: the vCPU's; it may be closed later.
     /// - Throws: ``KVMError/noVCPU(_:)``, or ``KVMError/dirtyLogDiffers(_:)`` if its ring has another size.
     public func watchDirtyRing(ofVCPU descriptor: Int32) throws(KVMError) {
-        if let errno = CallResult(ckvm_check_vcpu(descriptor)).errno {
+        if let errno = failure(of: ckvm_check_vcpu(descriptor)) {
             guard errno != .ioError else { throw vm.explanation(of: errno, from: "ioctl") }
             throw .noVCPU(errno)
         }

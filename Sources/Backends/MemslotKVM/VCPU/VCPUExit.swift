@@ -26,7 +26,6 @@ public enum VCPUExit: Hashable, Sendable {
     /// Another exit, by the kernel's number.
     case other(reason: UInt32)
 
-    /// Reads the exit from a vCPU's shared page.
     init(sharedPage run: UnsafeRawPointer) {
         switch ckvm_exit_reason(run) {
         case UInt32(KVM_EXIT_IO):

@@ -33,8 +33,7 @@ public final class VCPUKick: @unchecked Sendable {
 
     /// Creates a kick that calls `send` instead of sending a signal.
     init(sharedPage: UnsafeMutableRawPointer, send: @escaping @Sendable (Int32) -> Void) {
-        self.sharedPage = sharedPage
-        self.send = send
+        (self.sharedPage, self.send) = (sharedPage, send)
     }
 
     /// Requests that the vCPU leave. Call it from any thread, at any time; it never waits.
@@ -141,7 +140,7 @@ public struct KickSignal: Hashable, Sendable {
     /// This concerns the whole process. Do not reset or ignore the signal afterwards.
     /// - Throws: `EINVAL` for a number that cannot be handled.
     public init(number: Int32 = KickSignal.firstRealtime) throws(Errno) {
-        _ = try CallResult(ckvm_handle_signal(number)).value()
+        _ = try valueOfCall(ckvm_handle_signal(number))
         self.number = number
     }
 
@@ -149,11 +148,11 @@ public struct KickSignal: Hashable, Sendable {
     ///
     /// Not for a VMM that blocks the signal outside `KVM_RUN` by `KVM_SET_SIGNAL_MASK`.
     public func acceptOnCurrentThread() throws(Errno) {
-        _ = try CallResult(ckvm_unblock_signal(number)).value()
+        _ = try valueOfCall(ckvm_unblock_signal(number))
     }
 
     /// Sends the signal. A thread that has ended needs none.
-    func send(to thread: Int32) { _ = ckvm_signal_thread(ckvm_process(), thread, number) }
+    func send(to thread: Int32) { _ = ckvm_signal_thread(getpid(), thread, number) }
 }
 
 extension VCPU {

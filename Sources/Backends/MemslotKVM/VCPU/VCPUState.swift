@@ -17,7 +17,7 @@
         /// Sets the processor mode. Not while the vCPU runs.
         public func setMode(_ mode: VCPUMode) throws(Errno) {
             var sregs = kvm_sregs()
-            _ = try CallResult(ckvm_get_sregs(descriptor, &sregs)).value()
+            _ = try valueOfCall(ckvm_get_sregs(descriptor, &sregs))
             switch mode {
             case .real(let code, let data, let extra):
                 sregs.cs = .real(base: code.rawValue, from: sregs.cs)
@@ -40,7 +40,7 @@
                 // delivery would read the missing tables, and KVM on AMD would try without end.
                 (sregs.idt.limit, sregs.gdt.limit) = (0, 0)
             }
-            _ = try CallResult(ckvm_set_sregs(descriptor, &sregs)).value()
+            _ = try valueOfCall(ckvm_set_sregs(descriptor, &sregs))
         }
 
         /// Sets the vCPU's CPUID to the host's. A vCPU whose CPUID lacks long mode can't enter it.
@@ -53,32 +53,24 @@
             defer { buffer.deallocate() }
             let cpuid = buffer.initializeMemory(as: kvm_cpuid2.self, to: kvm_cpuid2())
             cpuid.pointee.nent = 256
-            _ = try CallResult(ckvm_get_supported_cpuid(system.descriptor, cpuid))
-                .value(of: "KVM_GET_SUPPORTED_CPUID")
-            _ = try CallResult(ckvm_set_cpuid2(vcpu, cpuid)).value(of: "KVM_SET_CPUID2")
+            try checkCall(
+                "KVM_GET_SUPPORTED_CPUID", ckvm_get_supported_cpuid(system.descriptor, cpuid))
+            try checkCall("KVM_SET_CPUID2", ckvm_set_cpuid2(vcpu, cpuid))
         }
     }
 
     extension kvm_segment {
         fileprivate static func real(base: UInt64, from old: kvm_segment) -> kvm_segment {
             var segment = old
-            segment.base = base
-            segment.selector = 0
-            segment.limit = 0xffff_ffff
-            segment.g = 1
+            (segment.base, segment.selector) = (base, 0)
+            (segment.limit, segment.g) = (0xffff_ffff, 1)
             return segment
         }
 
         fileprivate static func user(selector: UInt16, type: UInt8) -> kvm_segment {
-            var segment = kvm_segment()
-            segment.limit = 0xffff_ffff
-            segment.selector = selector
-            segment.type = type
-            segment.present = 1
-            segment.dpl = 3
-            segment.s = 1
-            segment.g = 1
-            return segment
+            kvm_segment(
+                base: 0, limit: 0xffff_ffff, selector: selector, type: type, present: 1, dpl: 3,
+                db: 0, s: 1, l: 0, g: 1, avl: 0, unusable: 0, padding: 0)
         }
     }
 
@@ -101,35 +93,18 @@
         public init() {}
 
         init(_ regs: kvm_regs) {
-            rax = regs.rax
-            rbx = regs.rbx
-            rcx = regs.rcx
-            rdx = regs.rdx
-            rsi = regs.rsi
-            rdi = regs.rdi
-            rsp = regs.rsp
-            rbp = regs.rbp
+            (rax, rbx, rcx, rdx) = (regs.rax, regs.rbx, regs.rcx, regs.rdx)
+            (rsi, rdi, rsp, rbp) = (regs.rsi, regs.rdi, regs.rsp, regs.rbp)
             (r8, r9, r10, r11) = (regs.r8, regs.r9, regs.r10, regs.r11)
             (r12, r13, r14, r15) = (regs.r12, regs.r13, regs.r14, regs.r15)
-            rip = regs.rip
-            rflags = regs.rflags
+            (rip, rflags) = (regs.rip, regs.rflags)
         }
 
         var kernel: kvm_regs {
-            var regs = kvm_regs()
-            regs.rax = rax
-            regs.rbx = rbx
-            regs.rcx = rcx
-            regs.rdx = rdx
-            regs.rsi = rsi
-            regs.rdi = rdi
-            regs.rsp = rsp
-            regs.rbp = rbp
-            (regs.r8, regs.r9, regs.r10, regs.r11) = (r8, r9, r10, r11)
-            (regs.r12, regs.r13, regs.r14, regs.r15) = (r12, r13, r14, r15)
-            regs.rip = rip
-            regs.rflags = rflags
-            return regs
+            kvm_regs(
+                rax: rax, rbx: rbx, rcx: rcx, rdx: rdx, rsi: rsi, rdi: rdi, rsp: rsp, rbp: rbp,
+                r8: r8, r9: r9, r10: r10, r11: r11, r12: r12, r13: r13, r14: r14, r15: r15,
+                rip: rip, rflags: rflags)
         }
     }
 
@@ -137,14 +112,14 @@
         /// The general registers. Not while the vCPU runs.
         public func registers() throws(Errno) -> VCPURegisters {
             var regs = kvm_regs()
-            _ = try CallResult(ckvm_get_regs(descriptor, &regs)).value()
+            _ = try valueOfCall(ckvm_get_regs(descriptor, &regs))
             return VCPURegisters(regs)
         }
 
         /// Sets the general registers. Not while the vCPU runs.
         public func setRegisters(_ registers: VCPURegisters) throws(Errno) {
             var regs = registers.kernel
-            _ = try CallResult(ckvm_set_regs(descriptor, &regs)).value()
+            _ = try valueOfCall(ckvm_set_regs(descriptor, &regs))
         }
     }
 #endif

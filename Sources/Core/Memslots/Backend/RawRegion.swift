@@ -7,28 +7,21 @@ package struct RawRegion: Hashable, Sendable {
     package var slot: UInt32
     /// `KVM_MEM_*` bits, any of them.
     package var flags: UInt32
-    /// Guest physical address in bytes.
     package var guestPhysicalAddress: UInt64
     /// Size in bytes; 0 deletes.
     package var memorySize: UInt64
-    /// Userspace address in bytes.
     package var userspaceAddress: UInt64
     /// What the `guest_memfd` word refers to; `nil` makes it the old call, which has no such word.
     package var guestMemfd: RawGuestMemfd?
-    /// Offset into the guest_memfd in bytes.
     package var guestMemfdOffset: UInt64
 
     package init(
         slot: UInt32, flags: UInt32, guestPhysicalAddress: UInt64, memorySize: UInt64,
         userspaceAddress: UInt64, guestMemfd: RawGuestMemfd? = nil, guestMemfdOffset: UInt64 = 0
     ) {
-        self.slot = slot
-        self.flags = flags
-        self.guestPhysicalAddress = guestPhysicalAddress
-        self.memorySize = memorySize
-        self.userspaceAddress = userspaceAddress
-        self.guestMemfd = guestMemfd
-        self.guestMemfdOffset = guestMemfdOffset
+        (self.slot, self.flags, self.guestPhysicalAddress) = (slot, flags, guestPhysicalAddress)
+        (self.memorySize, self.userspaceAddress) = (memorySize, userspaceAddress)
+        (self.guestMemfd, self.guestMemfdOffset) = (guestMemfd, guestMemfdOffset)
     }
 }
 
@@ -36,7 +29,6 @@ extension SlotKey {
     /// The kernel's `slot`: the id in bits 0-15, the address space in bits 16-31.
     package var kernelWord: UInt32 { addressSpace.rawValue << 16 | id.rawValue & 0xffff }
 
-    /// The slot that a kernel's word names.
     package init(kernelWord: UInt32) {
         self.init(
             addressSpace: AddressSpaceID(rawValue: kernelWord >> 16),
@@ -45,7 +37,6 @@ extension SlotKey {
 }
 
 extension Memslot {
-    /// The words of a call as a slot.
     package init(_ region: RawRegion, guestMemfd: GuestMemfdBinding?) {
         let key = SlotKey(kernelWord: region.slot)
         self.init(

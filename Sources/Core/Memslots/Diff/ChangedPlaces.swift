@@ -60,7 +60,6 @@ struct ChangedPlaces {
 }
 
 extension ChangedPlaces.Place {
-    /// What became of the slot.
     func kind(_ old: [Memslot], _ new: [Memslot]) -> ChangedPlaces.Kind {
         if self.old == Self.none { return .added }
         if self.new == Self.none { return .removed }
@@ -70,7 +69,6 @@ extension ChangedPlaces.Place {
         return before.flags == after.flags ? .same : .reflagged
     }
 
-    /// The slot before and after.
     func pair(_ old: [Memslot], _ new: [Memslot]) -> MemslotPair {
         MemslotPair(before: old[Int(self.old)], after: new[Int(self.new)])
     }

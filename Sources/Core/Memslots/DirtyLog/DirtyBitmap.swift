@@ -297,7 +297,6 @@ public struct DirtyBitmap: Sendable {
         return chunks.partitioningIndex { $0.index >= index }
     }
 
-    /// The pages of a chunk.
     private static func range(_ index: UInt32, of pageCount: UInt64) -> Range<UInt64> {
         let start = UInt64(index) * BitmapChunk.pageCount
         return start..<min(start + BitmapChunk.pageCount, pageCount)

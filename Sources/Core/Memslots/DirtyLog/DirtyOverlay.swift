@@ -85,9 +85,7 @@ public struct DirtyPages: Hashable, Sendable {
 
     /// Names `runs` of `slot`.
     public init(slot: Memslot, runs: [Range<UInt64>], pageSize: ByteCount = .page) {
-        self.slot = slot
-        self.runs = runs
-        self.pageSize = pageSize
+        (self.slot, self.runs, self.pageSize) = (slot, runs, pageSize)
     }
 
     /// The bits of ``runs`` in pages of `size`: a page is dirty if any part of it is.
@@ -120,16 +118,10 @@ struct HostPages {
     }
 
     private init(of slot: Memslot, bytes own: Range<UInt64>) {
-        let base: UInt64
-        if let memory = slot.memory {
-            (object, base) = (memory.object.rawValue, memory.offset.rawValue)
-        } else {
-            (object, base) = (0, slot.userspaceAddress.rawValue)
-        }
-        bytes = base + own.lowerBound..<base + own.upperBound
+        object = slot.memory?.object.rawValue ?? 0
+        bytes = slot.hostStart + own.lowerBound..<slot.hostStart + own.upperBound
     }
 
-    /// The host pages behind all of `slot`.
     init(of slot: Memslot) { self.init(of: slot, bytes: 0..<slot.size.rawValue) }
 }
 
@@ -153,8 +145,7 @@ struct HostPageIndex {
             let continues = position > 0 && slots[position - 1].host.object == entry.host.object
             reach.append(max(continues ? reach[position - 1] : 0, entry.host.bytes.upperBound))
         }
-        self.slots = slots
-        self.reach = reach
+        (self.slots, self.reach) = (slots, reach)
     }
 
     /// Calls `body` for each slot that maps some of `host`, with the host bytes they share.

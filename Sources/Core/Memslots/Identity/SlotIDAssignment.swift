@@ -6,7 +6,6 @@
 struct SlotIDAssignment {
     /// The array with an id for each slot, in request order.
     let slots: [Memslot]
-    /// Whether any id was picked.
     let hasPicked: Bool
     /// Whether no other choice of ids is known to need fewer calls.
     let isOptimal: Bool

@@ -38,8 +38,7 @@ struct SlotMatching {
         }
         left.offers += offers[next...]
 
-        self.present = present
-        self.picked = picked
+        (self.present, self.picked) = (present, picked)
         openGroups = MatchingGroup.groups(
             left.requests.lazy.map { (position: Int($0), slot: slots[Int($0)]) },
             left.offers.lazy.map { (position: Int($0), slot: present[Int($0)]) })

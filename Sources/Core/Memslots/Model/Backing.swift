@@ -21,8 +21,7 @@ public struct MemoryReference: Hashable, Sendable {
     /// Refers to `offset` bytes into `object`.
     @inlinable
     public init(object: MemoryObjectID, offset: ByteCount) {
-        self.object = object
-        self.offset = offset
+        (self.object, self.offset) = (object, offset)
     }
 }
 
@@ -38,8 +37,7 @@ public struct GuestMemfdBinding: Hashable, Sendable {
     /// Binds to `offset` bytes into `descriptor`.
     @inlinable
     public init(descriptor: Int32, offset: ByteCount = .zero) {
-        self.descriptor = descriptor
-        self.offset = offset
+        (self.descriptor, self.offset) = (descriptor, offset)
     }
 
     /// A guest_memfd of the slot's own, which a simulator keeps while id and size stay.

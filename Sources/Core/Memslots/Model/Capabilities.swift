@@ -57,21 +57,14 @@ public struct Capabilities: Hashable, Sendable {
         deletesAtOneInstant: Bool = Capabilities.hostDeletesAtOneInstant,
         kernelMemory: KernelSlotMemory? = nil
     ) {
-        self.maxSlots = maxSlots
-        self.addressSpaces = addressSpaces
-        self.maxGuestPage = maxGuestPage
-        self.userspaceEnd = userspaceEnd
-        self.flags = flags
-        self.maxPagesPerSlot = maxPagesPerSlot
-        self.pageSize = pageSize
+        (self.maxSlots, self.addressSpaces) = (maxSlots, addressSpaces)
+        (self.maxGuestPage, self.userspaceEnd) = (maxGuestPage, userspaceEnd)
+        (self.flags, self.maxPagesPerSlot, self.pageSize) = (flags, maxPagesPerSlot, pageSize)
         self.slotGranule = slotGranule ?? pageSize
-        self.facts = facts
-        self.reservedRanges = reservedRanges
+        (self.facts, self.reservedRanges) = (facts, reservedRanges)
         self.providesGuestMemfd = providesGuestMemfd
-        self.sharesGuestMemfd = sharesGuestMemfd
-        self.dirtyLogStartsFull = dirtyLogStartsFull
-        self.deletesAtOneInstant = deletesAtOneInstant
-        self.kernelMemory = kernelMemory
+        (self.sharesGuestMemfd, self.dirtyLogStartsFull) = (sharesGuestMemfd, dirtyLogStartsFull)
+        (self.deletesAtOneInstant, self.kernelMemory) = (deletesAtOneInstant, kernelMemory)
     }
 
     /// Whether this host's KVM deletes as ``deletesAtOneInstant`` describes: whether it is x86-64.

@@ -1,12 +1,15 @@
 internal import Glibc
 
-/// A file descriptor that is closed with its last reference.
+/// A file descriptor that is closed with its last reference, unless it is only borrowed.
 package final class OwnedDescriptor: Sendable {
     package let number: Int32
+    private let closes: Bool
 
-    package init(adopting number: Int32) { self.number = number }
+    package init(adopting number: Int32, closes: Bool = true) {
+        (self.number, self.closes) = (number, closes)
+    }
 
-    deinit { close(number) }
+    deinit { if closes { close(number) } }
 }
 
 /// Returns a duplicate of a descriptor, close-on-exec, which the caller closes.
@@ -16,7 +19,6 @@ package func duplicate(_ descriptor: Int32) throws(Errno) -> Int32 {
     return copy
 }
 
-/// Writes all of `bytes` to a file or a pipe.
 package func writeAll(_ bytes: [UInt8], to descriptor: Int32) throws(Errno) {
     var rest = bytes[...]
     while !rest.isEmpty {

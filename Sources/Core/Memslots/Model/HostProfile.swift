@@ -12,8 +12,7 @@ public struct KernelFacts: Hashable, Sendable {
 
     /// The defaults are those of x86-64, Linux 6.18.
     public init(boundRange: Errno = .invalidArgument, pastLastPage: Errno = .invalidArgument) {
-        self.boundRange = boundRange
-        self.pastLastPage = pastLastPage
+        (self.boundRange, self.pastLastPage) = (boundRange, pastLastPage)
     }
 }
 

@@ -15,7 +15,6 @@ public struct MemoryAttributeChange: Hashable, Sendable, CustomStringConvertible
         (self.range, self.isPrivate) = (range, isPrivate)
     }
 
-    /// The change that undoes this one.
     package var inverse: Self { Self(range, isPrivate: !isPrivate) }
 
     /// What happens to which addresses, such as `private 0x1000-0x1fff`.
@@ -57,7 +56,6 @@ package struct GuestRangeSet: Hashable, Sendable {
         stride(from: 0, to: edges.count, by: 2).map { GuestRange(edges[$0], edges[$0 + 1]) }
     }
 
-    /// How many ranges there are.
     package var count: Int { edges.count / 2 }
 
     /// Applies `changes` in any order. Each is a change of its whole range, so that the same once more

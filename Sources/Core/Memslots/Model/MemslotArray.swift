@@ -5,7 +5,6 @@
 public struct MemslotArray: Sendable, Equatable {
     /// The slots, ascending by address space and id.
     public let slots: [Memslot]
-    /// Finds slots by address.
     let index: AddressIndex
 
     /// The array without slots, with which every table begins.

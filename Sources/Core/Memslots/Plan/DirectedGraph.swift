@@ -6,7 +6,6 @@ struct DirectedGraph {
     private(set) var successors: [Int: Set<Int>] = [:]
     private(set) var predecessors: [Int: Set<Int>] = [:]
 
-    /// A graph over `adjacency`'s positions.
     init(_ adjacency: [[Int]]) { self.init(Array(adjacency.indices)) { adjacency[$0] } }
 
     /// A graph over `vertices`, each of which leads to `next`, among them too.
@@ -18,7 +17,6 @@ struct DirectedGraph {
         }
     }
 
-    /// The part of `graph` that lies within `vertices`.
     init(_ graph: DirectedGraph, within vertices: [Int]) {
         let kept = Set(vertices)
         for vertex in vertices {
@@ -148,79 +146,38 @@ struct DirectedGraph {
         }
         return nil
     }
-}
 
-extension DirectedGraph {
     /// The strongly connected components that hold a cycle, each ascending.
     ///
-    /// Tarjan's algorithm, with a stack of its own: a chain of a million moves must not overflow
-    /// the thread's.
+    /// Kosaraju's algorithm: backwards from the vertex that a search against the edges left last, no
+    /// edge leads out of a component but to those found before.
     func strongComponents() -> [[Int]] {
-        var search = TarjanSearch(graph: self)
-        for vertex in vertices { search.visit(vertex) }
-        return search.components
-    }
-}
-
-private struct TarjanSearch {
-    let graph: DirectedGraph
-    private(set) var components: [[Int]] = []
-    private var numbers: [Int: Int] = [:]
-    private var lowest: [Int: Int] = [:]
-    private var open: [Int] = []
-    private var isOpen: Set<Int> = []
-
-    init(graph: DirectedGraph) { self.graph = graph }
-
-    private struct Frame {
-        let vertex: Int
-        let next: [Int]
-        var position = 0
+        var visited: Set<Int> = []
+        let order = vertices.flatMap { Self.search(from: $0, along: predecessors, &visited) }
+        visited = []
+        return order.reversed().compactMap { root in
+            let component = Self.search(from: root, along: successors, &visited)
+            let hasCycle = component.count > 1 || successors[root]?.contains(root) == true
+            return hasCycle && !component.isEmpty ? component.sorted() : nil
+        }
     }
 
-    mutating func visit(_ root: Int) {
-        guard numbers[root] == nil else { return }
-        var frames = [enter(root)]
-        while var frame = frames.popLast() {
-            if frame.position < frame.next.count {
-                let next = frame.next[frame.position]
-                frame.position += 1
-                frames.append(frame)
-                if let number = numbers[next] {
-                    if isOpen.contains(next) { lower(frame.vertex, to: number) }
-                } else {
-                    frames.append(enter(next))
-                }
-            } else {
-                leave(frame.vertex)
-                if let parent = frames.last, let low = lowest[frame.vertex] {
-                    lower(parent.vertex, to: low)
-                }
+    /// The vertices to which `edges` lead from `root`, but for `visited`, in the order in which a
+    /// search in depth leaves them. With a stack of its own: a chain of a million moves must not
+    /// overflow the thread's.
+    private static func search(
+        from root: Int, along edges: [Int: Set<Int>], _ visited: inout Set<Int>
+    ) -> [Int] {
+        var left: [Int] = []
+        var stack = [(vertex: root, isLeft: false)]
+        while let (vertex, isLeft) = stack.popLast() {
+            if isLeft {
+                left.append(vertex)
+            } else if visited.insert(vertex).inserted {
+                stack.append((vertex, true))
+                stack += (edges[vertex] ?? []).sorted(by: >).map { ($0, false) }
             }
         }
-    }
-
-    private mutating func enter(_ vertex: Int) -> Frame {
-        numbers[vertex] = numbers.count
-        lowest[vertex] = numbers[vertex]
-        open.append(vertex)
-        isOpen.insert(vertex)
-        return Frame(vertex: vertex, next: (graph.successors[vertex] ?? []).sorted())
-    }
-
-    private mutating func lower(_ vertex: Int, to number: Int) {
-        lowest[vertex] = min(lowest[vertex] ?? number, number)
-    }
-
-    private mutating func leave(_ vertex: Int) {
-        guard lowest[vertex] == numbers[vertex] else { return }
-        var component: [Int] = []
-        while let member = open.popLast() {
-            isOpen.remove(member)
-            component.append(member)
-            if member == vertex { break }
-        }
-        let hasCycle = component.count > 1 || graph.successors[vertex]?.contains(vertex) == true
-        if hasCycle { components.append(component.sorted()) }
+        return left
     }
 }

@@ -29,8 +29,7 @@ struct FeedbackVertexSet {
             vertices += cut.vertices
             isMinimum = isMinimum && cut.isMinimum
         }
-        self.vertices = vertices
-        self.isMinimum = isMinimum
+        (self.vertices, self.isMinimum) = (vertices, isMinimum)
     }
 
     private static func cut(

@@ -123,7 +123,6 @@ public struct PlannedOperation: Hashable, Sendable {
 
     /// Plans `call`.
     public init(_ call: SlotCall, because reason: Reason? = nil) {
-        self.call = call
-        self.reason = reason
+        (self.call, self.reason) = (call, reason)
     }
 }

@@ -76,7 +76,6 @@ final class EntryGate: Sendable {
 
     var isClosedNow: Bool { isClosed.load(ordering: .acquiring) }
 
-    /// How many have entered so far.
     var arrivals: UInt64 { monitor.withLock { nextNumber } }
 
     /// Who is inside now and was so at the time of `arrivals`, sorted.
@@ -84,7 +83,6 @@ final class EntryGate: Sendable {
         monitor.withLock { inside.filter { $0.key <= arrivals }.values.sorted() }
     }
 
-    /// Lets everybody in again.
     func open() {
         Scheduling.point()
         monitor.withLock {
@@ -106,7 +104,6 @@ final class BriefSpin: Sendable {
 
     private let spinning = Atomic<Int>(0)
 
-    /// Spins for `microseconds` at most.
     init(microseconds: UInt64) { span = microseconds * 1_000 }
 
     /// Returns when `isOver` or after a moment.

@@ -26,8 +26,7 @@ public struct ReentryError: Error, Hashable, Sendable, CustomStringConvertible {
     public var attempt: Attempt
 
     init(_ role: ThreadRole, tried attempt: Attempt) {
-        self.role = role
-        self.attempt = attempt
+        (self.role, self.attempt) = (role, attempt)
     }
 
     /// A sentence that says what was attempted, where, and what to do instead.
@@ -54,7 +53,6 @@ final class RoleDomain: Sendable {
 
     private static let key = threadLocalKey()
 
-    /// Runs `body` with the thread in `role`.
     func with<R, E: Error>(_ role: ThreadRole, _ body: () throws(E) -> R) throws(E) -> R {
         let outer = pthread_getspecific(Self.key)
         let frame = UnsafeMutablePointer<Frame>.allocate(capacity: 1)

@@ -70,9 +70,7 @@ public final class VCPUEntry: Sendable {
     public let name: String
 
     fileprivate init(gate: VCPUGate, number: UInt64, name: String) {
-        self.gate = gate
-        self.number = number
-        self.name = name
+        (self.gate, self.number, self.name) = (gate, number, name)
     }
 
     deinit { gate.unregister(number) }

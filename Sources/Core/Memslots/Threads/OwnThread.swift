@@ -60,58 +60,43 @@ package func threadLocalKey(
 ///
 /// Dispatch's pool and Swift's are not for waiting: with their threads blocked, nothing else runs.
 /// The thread is started by the first job and ends with its owner.
-// Sendable: all state is guarded by the monitor of the mailbox.
 final class SubmissionThread: Sendable {
-    private let mailbox = Mailbox()
-
-    private final class Mailbox: Sendable {
-        let monitor = Monitor()
-        // Guarded by `monitor`.
-        nonisolated(unsafe) var jobs: [@Sendable () -> Void] = []
-        // Guarded by `monitor`.
-        nonisolated(unsafe) var hasThread = false
-        // Guarded by `monitor`.
-        nonisolated(unsafe) var isClosed = false
-
-        func next() -> (@Sendable () -> Void)? {
-            monitor.withLock {
-                while jobs.isEmpty && !isClosed {
-                    if Scheduling.current != nil {
-                        // Another is started for the next job, so that a simulation can end.
-                        hasThread = false
-                        return nil
-                    }
-                    monitor.wait()
-                }
-                return jobs.isEmpty ? nil : jobs.removeFirst()
-            }
-        }
+    private struct Mailbox {
+        var jobs: [@Sendable () -> Void] = []
+        var hasThread = false
+        var isClosed = false
     }
 
-    deinit {
-        mailbox.monitor.withLock {
-            mailbox.isClosed = true
-            mailbox.monitor.wake()
-        }
-    }
+    private let mailbox = Locked(Mailbox())
+
+    deinit { mailbox.change { $0.isClosed = true } }
 
     /// Runs `job` on the thread, after those given before it.
     func run(_ job: @escaping @Sendable () -> Void) {
-        let mailbox = mailbox
-        let needsThread = mailbox.monitor.withLock {
+        let needsThread = mailbox.change { mailbox in
             mailbox.jobs.append(job)
-            mailbox.monitor.wake()
             defer { mailbox.hasThread = true }
             return !mailbox.hasThread
         }
         guard needsThread else { return }
-        if let scheduler = Scheduling.current {
-            return scheduler.spawn { while let job = mailbox.next() { job() } }
+        let runAll: @Sendable () -> Void = { [mailbox] in
+            while let job = Self.nextJob(in: mailbox) { job() }
         }
+        if let scheduler = Scheduling.current { return scheduler.spawn(runAll) }
         do throws(Errno) {
-            try OwnThread { while let job = mailbox.next() { job() } }.detach()
+            try OwnThread(runAll).detach()
         } catch {
             preconditionFailure("the process can't have another thread: \(error)")
+        }
+    }
+
+    /// Waits for a job, except in a simulation: another thread is started there for the next job, so
+    /// that the simulation can end.
+    private static func nextJob(in mailbox: Locked<Mailbox>) -> (@Sendable () -> Void)? {
+        let waits = Scheduling.current == nil
+        return mailbox.withLock(waitingWhile: { waits && $0.jobs.isEmpty && !$0.isClosed }) {
+            if $0.jobs.isEmpty, !$0.isClosed { $0.hasThread = false }
+            return $0.jobs.isEmpty ? nil : $0.jobs.removeFirst()
         }
     }
 }

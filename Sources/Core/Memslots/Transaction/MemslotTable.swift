@@ -67,9 +67,7 @@ public final class MemslotTable: Sendable {
             slots: installed, capabilities: capabilities, prior: [], requiresIDs: true)
         validator.rangeFaults = capabilities.faults(ofPrivate: privateRanges)
         if let faults = validator.faults(limit: limits.violations) { throw faults }
-        self.backend = backend
-        self.vcpus = vcpus
-        self.limits = limits
+        (self.backend, self.vcpus, self.limits) = (backend, vcpus, limits)
         domain = (vcpus as? VCPUGate)?.domain ?? RoleDomain()
         pair = ArrayPair(
             MemslotArray(sortedByKey: installed.sortedByKey()), generation: generation,
@@ -235,7 +233,6 @@ public struct TableLimits: Hashable, Sendable {
 
     /// Limits; 1,024 of each by default.
     public init(violations: Int = 1_024, receipts: Int = 1_024) {
-        self.violations = violations
-        self.receipts = receipts
+        (self.violations, self.receipts) = (violations, receipts)
     }
 }

@@ -54,12 +54,8 @@ public struct Receipt: Hashable, Sendable {
         generation: Generation, outcome: Outcome, diff: MemslotDiff,
         operations: [PlannedOperation], isOptimal: Bool = true, slots: [Memslot] = []
     ) {
-        self.generation = generation
-        self.outcome = outcome
-        self.diff = diff
-        self.operations = operations
-        self.isOptimal = isOptimal
-        self.slots = slots
+        (self.generation, self.outcome, self.diff) = (generation, outcome, diff)
+        (self.operations, self.isOptimal, self.slots) = (operations, isOptimal, slots)
     }
 
     /// The times of one transaction, measured on the monotonic clock.

@@ -37,8 +37,7 @@ final class ReceiptHistory: Sendable {
     private let budget: ReceiptBudget
 
     init(limit: Int, _ budget: ReceiptBudget) {
-        self.limit = limit
-        self.budget = budget
+        (self.limit, self.budget) = (limit, budget)
     }
 
     deinit { budget.release(drop(through: .max)) }
@@ -102,8 +101,7 @@ public final class ReceiptBudget: Sendable {
     ///   - whole: a budget that this one is a part of. Where the whole has no room, this one drops
     ///     its own receipts.
     public init(bytes: Int = 64 << 20, partOf whole: ReceiptBudget? = nil) {
-        self.bytes = bytes
-        self.whole = whole
+        (self.bytes, self.whole) = (bytes, whole)
     }
 
     /// The bytes of all receipts.

@@ -47,7 +47,6 @@ public struct SubmitOptions: Hashable, Sendable {
         quiesceDeadline: Duration = SubmitOptions.defaultQuiesceDeadline
     ) {
         self.expectedGeneration = expectedGeneration
-        self.quiesce = quiesce
-        self.quiesceDeadline = quiesceDeadline
+        (self.quiesce, self.quiesceDeadline) = (quiesce, quiesceDeadline)
     }
 }

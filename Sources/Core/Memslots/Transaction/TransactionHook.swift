@@ -51,10 +51,8 @@ public struct TransactionChanges: Sendable {
 
     /// Creates a transaction, for tests of a hook.
     public init(changes: [MemslotChange], before: [Memslot], after: [Memslot], deadline: Deadline) {
-        self.changes = changes
-        self.before = before
-        self.after = after
-        self.deadline = deadline
+        (self.changes, self.before) = (changes, before)
+        (self.after, self.deadline) = (after, deadline)
     }
 }
 

@@ -78,10 +78,9 @@ struct TransactionMachine {
         case holding(Cause)
         case holdingToRecover
         case undoing(operation: Int, Cause)
-        case restoring(Outcome)
-        case failing(Outcome)
         case committing(step: Int)
-        case swapping
+        /// The last action before the release.
+        case ending(Outcome)
         case releasing(Outcome)
         case finishing(step: Int)
         case retiring
@@ -112,12 +111,8 @@ struct TransactionMachine {
     /// The parts of a plan: `middle` is what vCPUs are held for, if they are.
     private enum Part { case head, middle, tail }
 
-    private let steps: Int
-    private let operations: Int
-    private let head: Int
-    private let tail: Int
-    private let isRecovery: Bool
-    private let holdsVCPUs: Bool
+    private let steps, operations, head, tail: Int
+    private let isRecovery, holdsVCPUs: Bool
     private var isHolding = false
     private var part: Part
     private var state = State.start
@@ -129,18 +124,14 @@ struct TransactionMachine {
     ///   - head: the number of operations before the hold; 0 without a hold.
     ///   - tail: the number of operations after it; 0 without a hold.
     init(steps: Int, operations: Int, holdsVCPUs: Bool, head: Int = 0, tail: Int = 0) {
-        self.steps = steps
-        self.operations = operations
-        self.holdsVCPUs = holdsVCPUs
+        (self.steps, self.operations, self.holdsVCPUs) = (steps, operations, holdsVCPUs)
         (self.head, self.tail, part) = (head, tail, .head)
         isRecovery = false
     }
 
     /// The recovery of a failed table by `operations` calls, without hooks or readers.
     init(recoveryOf operations: Int) {
-        steps = 0
-        self.operations = operations
-        holdsVCPUs = true
+        (steps, self.operations, holdsVCPUs) = (0, operations, true)
         (head, tail, part) = (0, 0, .middle)
         isRecovery = true
     }
@@ -190,10 +181,8 @@ struct TransactionMachine {
             return undo(from: cause.operation - 1, cause)
         case (.undoing(let operation, let cause), .done): return undo(from: operation - 1, cause)
         case (.undoing(_, let cause), .refused(let errno)): return fail(cause.failure(errno))
-        case (.restoring(let outcome), .done): return enter(.releasing(outcome), .release)
-        case (.failing(let outcome), .done): return enter(.releasing(outcome), .release)
         case (.committing(let step), .done): return commit(step + 1)
-        case (.swapping, .done): return enter(.releasing(.committed), .release)
+        case (.ending(let outcome), .done): return enter(.releasing(outcome), .release)
         case (.releasing(.committed), .done): return finish(0)
         case (.releasing(let outcome), .done): return abort(from: steps - 1, outcome)
         case (.finishing(let step), .done): return finish(step + 1)
@@ -248,14 +237,16 @@ struct TransactionMachine {
             : restore(cause.outcome)
     }
 
-    private mutating func fail(_ outcome: Outcome) -> Action { enter(.failing(outcome), .fail) }
+    private mutating func fail(_ outcome: Outcome) -> Action { enter(.ending(outcome), .fail) }
 
     private mutating func restore(_ outcome: Outcome) -> Action {
-        enter(.restoring(outcome), .restoreDirtyBits)
+        enter(.ending(outcome), .restoreDirtyBits)
     }
 
     private mutating func commit(_ step: Int) -> Action {
-        step < steps ? enter(.committing(step: step), .commit(step: step)) : enter(.swapping, .swap)
+        step < steps
+            ? enter(.committing(step: step), .commit(step: step))
+            : enter(.ending(.committed), .swap)
     }
 
     private mutating func finish(_ step: Int) -> Action {

@@ -22,7 +22,6 @@ struct TransactionRun {
     let privateRanges: GuestRangeSet
     /// The changes of memory attributes, which follow the slot calls for which vCPUs are held.
     let attributes: [MemoryAttributeChange]
-    /// The number of slot calls before them.
     private let callsBeforeAttributes: Int
     /// Not `nil` where there are attributes: validation refuses ranges that a backend can't have.
     lazy var attributeBackend = surroundings.backend as? any MemoryAttributeBackend
@@ -65,10 +64,8 @@ struct TransactionRun {
         plan = wanted.plan
         (privateRanges, attributes) = (wanted.privateRanges, wanted.attributes)
         callsBeforeAttributes = count - hold.tail
-        self.before = before.slots
-        target = wanted.slots
-        self.surroundings = surroundings
-        self.overlay = overlay
+        (self.before, target) = (before.slots, wanted.slots)
+        (self.surroundings, self.overlay) = (surroundings, overlay)
         quiesceDeadline = options.quiesceDeadline
         let hasHooks = !surroundings.hooks.isEmpty || !surroundings.transactionHooks.isEmpty
         changes = hasHooks ? plan.changes : []
@@ -93,14 +90,10 @@ struct TransactionRun {
         _ attributes: [MemoryAttributeChange], overlay: DirtyOverlay, in surroundings: Surroundings
     ) {
         plan = Plan(MemslotDiff(from: installed, to: active.slots))
-        before = installed
-        target = active.slots
-        self.surroundings = surroundings
-        self.overlay = overlay
+        (before, target) = (installed, active.slots)
+        (self.surroundings, self.overlay) = (surroundings, overlay)
         quiesceDeadline = SubmitOptions.defaultQuiesceDeadline
-        changes = []
-        whole = nil
-        quiesces = true
+        (changes, whole, quiesces) = ([], nil, true)
         (privateRanges, self.attributes) = (GuestRangeSet(), attributes)
         callsBeforeAttributes = plan.operations.count
         starts = [0, plan.operations.count + attributes.count]

@@ -11,17 +11,14 @@ struct WantedArray {
     var attributes: [MemoryAttributeChange] = []
     /// In request order, with ids.
     private let requested: [Memslot]
-    private let hasPickedIDs: Bool
-    private let idsAreOptimal: Bool
+    private let hasPickedIDs, idsAreOptimal: Bool
 
     /// The present array once more.
     init(unchanged present: MemslotArray) {
-        slots = present.slots
+        (slots, requested) = (present.slots, present.slots)
         diff = MemslotDiff(from: [], to: [])
         plan = Plan(diff)
-        requested = slots
-        hasPickedIDs = false
-        idsAreOptimal = true
+        (hasPickedIDs, idsAreOptimal) = (false, true)
     }
 
     /// Compares `slots`, in which `scan` has found no fault, with the present array.
@@ -36,14 +33,12 @@ struct WantedArray {
             let assignment = SlotIDAssignment(for: slots, present: present)
             self.slots = assignment.slots.sortedByKey()
             diff = MemslotDiff(from: present.slots, to: self.slots)
-            requested = assignment.slots
-            hasPickedIDs = assignment.hasPicked
+            (requested, hasPickedIDs) = (assignment.slots, assignment.hasPicked)
             idsAreOptimal = assignment.isOptimal
         }
         plan = Plan(diff, for: capabilities)
     }
 
-    /// Whether the VM has all this already.
     var isUnchanged: Bool { diff.isEmpty && attributes.isEmpty }
 
     /// Decides whether vCPUs are held, and arranges the plan around that.

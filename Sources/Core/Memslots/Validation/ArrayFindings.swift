@@ -36,11 +36,8 @@ package struct Finding: Hashable, Sendable, CustomStringConvertible {
         _ kind: Kind, _ severity: Severity, _ text: String,
         addressSpace: AddressSpaceID = .main, range: Range<UInt64>? = nil
     ) {
-        self.kind = kind
-        self.severity = severity
-        self.text = text
-        self.addressSpace = addressSpace
-        self.range = range
+        (self.kind, self.severity, self.text) = (kind, severity, text)
+        (self.addressSpace, self.range) = (addressSpace, range)
     }
 
     package var description: String { "\(severity.rawValue): \(text)" }

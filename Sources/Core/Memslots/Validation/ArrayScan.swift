@@ -8,7 +8,6 @@ struct ArrayScan {
     private(set) var keysAscend = true
     /// Whether each slot begins where the one before it ends, or later.
     private(set) var rangesAscend = true
-    /// Whether a slot may be bound to part of a guest_memfd.
     private(set) var hasGuestMemfd = false
     /// Whether a slot breaks a rule by itself.
     private(set) var hasFault = false
@@ -50,8 +49,7 @@ struct ArrayScan {
             flags.formUnion(slots[index].flags)
         }
         if keysAscend { changes.recordRemoved(present[next...]) }
-        self.keysAscend = keysAscend
-        self.rangesAscend = rangesAscend
+        (self.keysAscend, self.rangesAscend) = (keysAscend, rangesAscend)
         hasGuestMemfd = flags.contains(.guestMemfd)
     }
 }
@@ -89,7 +87,6 @@ extension ArrayValidator {
         }
     }
 
-    /// The kernel's rules that `slot` breaks.
     func rulesBroken(by slot: Memslot) -> SlotRules {
         var broken = SlotRules.broken(by: slot, capabilities: capabilities)
         // The table will pick one that is in range.

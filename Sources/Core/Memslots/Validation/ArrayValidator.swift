@@ -24,11 +24,8 @@ struct ArrayValidator {
         slots: [Memslot], capabilities: Capabilities, prior: [Violation],
         present: MemslotArray = .empty, requiresIDs: Bool = false
     ) {
-        self.slots = slots
-        self.capabilities = capabilities
-        self.prior = prior
-        self.present = present
-        self.requiresIDs = requiresIDs
+        (self.slots, self.capabilities, self.prior) = (slots, capabilities, prior)
+        (self.present, self.requiresIDs) = (present, requiresIDs)
         indicesWithPrior = Set(prior.lazy.compactMap(\.index))
     }
 
@@ -46,13 +43,11 @@ struct ArrayValidator {
         let crowded = crowdedSpaces()
         if faults.isEmpty && crowded.isEmpty && rangeFaults.isEmpty { return nil }
         // A stable order: by slot, and for one slot its own faults before those with another.
-        let order = faults.enumerated().sorted { left, right in
-            let (a, b) = (left.element, right.element)
-            if a.index != b.index { return (a.index ?? .max) < (b.index ?? .max) }
-            let ranks = (ViolationOrder.rank(of: a.kind), ViolationOrder.rank(of: b.kind))
-            return ranks.0 != ranks.1 ? ranks.0 < ranks.1 : left.offset < right.offset
+        let ranks = Dictionary(uniqueKeysWithValues: zip(ViolationKind.allCases, 0...))
+        let order = faults.enumerated().map { place, fault in
+            (fault, key: (fault.index ?? .max, ranks[fault.kind] ?? ranks.count, place))
         }
-        faults = order.map(\.element) + crowded + rangeFaults
+        faults = order.sorted { $0.key < $1.key }.map(\.0) + crowded + rangeFaults
         return InvalidArray(violations: Array(faults.prefix(limit)), count: faults.count)
     }
 
@@ -108,45 +103,46 @@ struct ArrayValidator {
     }
 
     private func overlaps() -> [Violation] {
-        var intervals: [EarliestOverlap.Interval] = []
-        intervals.reserveCapacity(slots.count)
-        for (index, slot) in slots.enumerated() {
-            guard slot.size != .zero, let end = slot.guestPhysicalAddress.advanced(by: slot.size)
-            else { continue }
-            intervals.append(
-                EarliestOverlap.Interval(
-                    group: UInt64(slot.addressSpace.rawValue),
-                    start: slot.guestPhysicalAddress.rawValue, end: end.rawValue, index: index))
+        let overlaps = earliestOverlaps { slot in
+            (UInt64(slot.addressSpace.rawValue), slot.guestPhysicalAddress.rawValue)
         }
-        return EarliestOverlap.find(in: intervals).map { index, earliest in
+        return overlaps.map { index, earliest in
             let (slot, other) = (slots[index], slots[earliest])
-            let detail = "\(slot.range) overlaps \(other.range) of \(list)[\(earliest)]"
+            let (range, others) = (hex(slot.guestRange), hex(other.guestRange))
             return Violation(
-                .overlap, of: slot, at: index, member: "guestPhysicalAddress", detail: detail
+                .overlap, of: slot, at: index, member: "guestPhysicalAddress",
+                detail: "\(range) overlaps \(others) of \(list)[\(earliest)]"
             ).with(other, at: earliest)
         }
     }
 
     func boundTwice() -> [Violation] {
-        var intervals: [EarliestOverlap.Interval] = []
-        for (index, slot) in slots.enumerated() {
-            guard let binding = slot.guestMemfd, !binding.isOwn, slot.size != .zero else {
-                continue
-            }
-            let end = binding.offset.rawValue.addingReportingOverflow(slot.size.rawValue)
-            guard !end.overflow else { continue }
-            intervals.append(
-                EarliestOverlap.Interval(
-                    group: UInt64(UInt32(bitPattern: binding.descriptor)),
-                    start: binding.offset.rawValue, end: end.partialValue, index: index))
+        let overlaps = earliestOverlaps { slot in
+            guard let binding = slot.guestMemfd, !binding.isOwn else { return nil }
+            return (UInt64(UInt32(bitPattern: binding.descriptor)), binding.offset.rawValue)
         }
-        return EarliestOverlap.find(in: intervals).map { index, earliest in
+        return overlaps.map { index, earliest in
             let detail = "its part of the guest_memfd is bound to slots[\(earliest)] already"
             return Violation(
                 .guestMemfdRangeBound, of: slots[index], at: index, member: "guestMemfdOffset",
                 detail: detail, errno: capabilities.facts.boundRange
             ).with(slots[earliest], at: earliest)
         }
+    }
+
+    /// Of each slot whose bytes from `start` on begin in those of another of its group: its index, and
+    /// the first such other.
+    private func earliestOverlaps(
+        start: (Memslot) -> (group: UInt64, start: UInt64)?
+    ) -> [(index: Int, earliest: Int)] {
+        let intervals = slots.enumerated().compactMap { index, slot -> EarliestOverlap.Interval? in
+            guard slot.size != .zero, let (group, start) = start(slot) else { return nil }
+            let end = start.addingReportingOverflow(slot.size.rawValue)
+            guard !end.overflow else { return nil }
+            return EarliestOverlap.Interval(
+                group: group, start: start, end: end.partialValue, index: index)
+        }
+        return EarliestOverlap.find(in: intervals)
     }
 
     func crowdedSpaces() -> [Violation] {
@@ -162,12 +158,5 @@ struct ArrayValidator {
                 detail: "\(count) slots in address space \(space), which has room for "
                     + "\(capabilities.maxSlots)")
         }
-    }
-}
-
-extension Memslot {
-    /// The guest range for a person, `0x1000-0x2fff`.
-    fileprivate var range: String {
-        hex(first: guestPhysicalAddress.rawValue, last: guestPhysicalEnd.rawValue &- 1)
     }
 }

@@ -5,9 +5,7 @@
 /// overlaps computed, in n log n steps however many ranges meet.
 struct EarliestOverlap {
     struct Interval {
-        var group: UInt64
-        var start: UInt64
-        var end: UInt64
+        var group, start, end: UInt64
         /// The position in the submitted array; intervals come in this order.
         var index: Int
     }

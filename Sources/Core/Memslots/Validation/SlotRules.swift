@@ -6,10 +6,8 @@
 ///
 /// Kernel: `kvm_set_memory_region` and `check_memory_region_flags` in virt/kvm/kvm_main.c.
 package struct SlotRules: OptionSet, Hashable, Sendable {
-    /// A bit a rule.
     package let rawValue: UInt16
 
-    /// Wraps the bits.
     package init(rawValue: UInt16) { self.rawValue = rawValue }
 
     /// The id is not below ``Capabilities/maxSlots``.
@@ -210,21 +208,4 @@ struct SlotFaults {
             errno: .invalidArgument
         ) { _, _ in "offset and size wrap 2^64" },
     ]
-}
-
-/// The order in which the faults of one slot are listed.
-enum ViolationOrder {
-    /// Backing first, since it is resolved first; then the kernel's check order.
-    private static let kinds: [ViolationKind] = [
-        .backingMissing, .backingAmbiguous, .unknownMemory, .rawAddressRefused,
-        .backingOutOfBounds, .backingMisaligned, .slotOutOfRange, .unsupportedFlag,
-        .misalignedSize, .zeroSize, .misalignedAddress, .badUserspaceAddress, .guestMemfdMissing,
-        .badAddressSpace, .addressOverflow, .sizeTooLarge, .duplicateSlot, .overlap,
-        .guestMemfdRangeBound, .reservedAddress, .addressTooLarge, .tooManySlots,
-    ]
-
-    private static let ranks = Dictionary(
-        uniqueKeysWithValues: kinds.enumerated().map { ($0.element, $0.offset) })
-
-    static func rank(of kind: ViolationKind) -> Int { ranks[kind] ?? kinds.count }
 }

@@ -35,20 +35,14 @@ public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
         _ kind: ViolationKind, of slot: Memslot, at index: Int, member: String? = nil,
         detail: String, errno: Errno? = nil
     ) {
-        self.kind = kind
-        self.index = index
-        self.slot = slot.id
-        self.addressSpace = slot.addressSpace
-        self.member = member
-        self.detail = detail
+        (self.kind, self.index) = (kind, index)
+        (self.slot, self.addressSpace) = (slot.id, slot.addressSpace)
+        (self.member, self.detail) = (member, detail)
         self.errno = errno ?? kind.errno
     }
 
-    /// Creates a fault of all slots of `addressSpace` together.
     init(_ kind: ViolationKind, in addressSpace: AddressSpaceID, detail: String) {
-        self.kind = kind
-        self.addressSpace = addressSpace
-        self.detail = detail
+        (self.kind, self.addressSpace, self.detail) = (kind, addressSpace, detail)
         self.errno = kind.errno
     }
 
@@ -56,7 +50,6 @@ public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
     package enum List: String, Hashable, Sendable {
         case slots, attributes
 
-        /// What an element is called.
         var noun: String { self == .slots ? "slot" : "range" }
     }
 
@@ -104,51 +97,54 @@ public struct InvalidArray: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// The rules that a submitted array may break, by the names that the wire and the logs use.
 public enum ViolationKind: String, CaseIterable, Hashable, Sendable {
-    /// The guest physical address is not a multiple of the VM's page.
-    case misalignedAddress = "misaligned-address"
-    /// The size is not a multiple of the VM's page.
-    case misalignedSize = "misaligned-size"
-    /// The size is 0; a slot is removed by leaving it out.
-    case zeroSize = "zero-size"
-    /// Address and size wrap 2^64.
-    case addressOverflow = "address-overflow"
-    /// The slot ends past the largest page that the VM's guest can have.
-    case addressTooLarge = "address-too-large"
-    /// More pages than a slot can have.
-    case sizeTooLarge = "size-too-large"
-    /// The userspace address is misaligned, or the range is not wholly in user space.
-    case badUserspaceAddress = "bad-userspace-address"
-    /// Two slots of an address space share a guest page.
-    case overlap
-    /// Two slots of an address space have one id.
-    case duplicateSlot = "duplicate-slot"
-    /// The id is not below the number of slots that the VM has.
-    case slotOutOfRange = "slot-out-of-range"
-    /// There is no such address space.
-    case badAddressSpace = "bad-address-space"
-    /// More slots in an address space than there are ids.
-    case tooManySlots = "too-many-slots"
-    /// A flag that the VM doesn't accept, or `guest-memfd` with another; or private ranges where the
-    /// VM has no memory attributes.
-    case unsupportedFlag = "unsupported-flag"
-    /// KVM keeps this address for itself.
-    case reservedAddress = "reserved-address"
+    // In the order in which the faults of one slot are listed: backing first, since it is resolved
+    // first, then the kernel's check order.
+
     /// Neither a userspace address nor a memory object.
     case backingMissing = "backing-missing"
     /// A userspace address and a memory object.
     case backingAmbiguous = "backing-ambiguous"
-    /// The slot reaches past the end of its memory object.
-    case backingOutOfBounds = "backing-out-of-bounds"
-    /// The offset into the memory object is not a multiple of its page size.
-    case backingMisaligned = "backing-misaligned"
     /// There is no memory object of that name.
     case unknownMemory = "unknown-memory"
     /// A raw userspace address where only memory objects are accepted.
     case rawAddressRefused = "raw-address-refused"
+    /// The slot reaches past the end of its memory object.
+    case backingOutOfBounds = "backing-out-of-bounds"
+    /// The offset into the memory object is not a multiple of its page size.
+    case backingMisaligned = "backing-misaligned"
+    /// The id is not below the number of slots that the VM has.
+    case slotOutOfRange = "slot-out-of-range"
+    /// A flag that the VM doesn't accept, or `guest-memfd` with another; or private ranges where the
+    /// VM has no memory attributes.
+    case unsupportedFlag = "unsupported-flag"
+    /// The size is not a multiple of the VM's page.
+    case misalignedSize = "misaligned-size"
+    /// The size is 0; a slot is removed by leaving it out.
+    case zeroSize = "zero-size"
+    /// The guest physical address is not a multiple of the VM's page.
+    case misalignedAddress = "misaligned-address"
+    /// The userspace address is misaligned, or the range is not wholly in user space.
+    case badUserspaceAddress = "bad-userspace-address"
     /// A `guest-memfd` slot that names no guest_memfd.
     case guestMemfdMissing = "guest-memfd-missing"
+    /// There is no such address space.
+    case badAddressSpace = "bad-address-space"
+    /// Address and size wrap 2^64.
+    case addressOverflow = "address-overflow"
+    /// More pages than a slot can have.
+    case sizeTooLarge = "size-too-large"
+    /// Two slots of an address space have one id.
+    case duplicateSlot = "duplicate-slot"
+    /// Two slots of an address space share a guest page.
+    case overlap
     /// Two slots are bound to one part of a guest_memfd.
     case guestMemfdRangeBound = "guest-memfd-range-bound"
+    /// KVM keeps this address for itself.
+    case reservedAddress = "reserved-address"
+    /// The slot ends past the largest page that the VM's guest can have.
+    case addressTooLarge = "address-too-large"
+    /// More slots in an address space than there are ids.
+    case tooManySlots = "too-many-slots"
 
     /// The error that KVM returns for this fault; `nil` if it has no such fault.
     public var errno: Errno? {

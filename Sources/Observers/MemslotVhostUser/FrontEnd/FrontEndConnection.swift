@@ -21,8 +21,7 @@ struct FrontEndConnection {
     var backChannelDescriptor: Int32? { backChannel?.descriptor.number }
 
     mutating func close() {
-        socket = nil
-        backChannel = nil
+        (socket, backChannel) = (nil, nil)
     }
 
     /// Sends a message without a reply, and waits for its acknowledgement if those are negotiated.

@@ -69,7 +69,8 @@ package struct PeerSocket: Sendable {
                 descriptor.number, buffer.baseAddress.map { $0 + start }, buffer.count - start,
                 &numbers, &descriptorCount, &truncated)
         }
-        descriptors += numbers.prefix(Int(descriptorCount)).map(OwnedDescriptor.init(adopting:))
+        let received = numbers.prefix(Int(descriptorCount))
+        descriptors += received.map { OwnedDescriptor(adopting: $0) }
         if count == 0 || count == -Int(ECONNRESET) { throw .closed(during: step) }
         if truncated != 0 {
             throw .wrongDescriptorCount(
@@ -87,7 +88,6 @@ package struct PeerSocket: Sendable {
         throw count > 0 ? .unsolicited(before: request) : .closed(during: request.name)
     }
 
-    /// Waits until the socket is ready for `events`.
     private func wait(
         for events: Int32, during step: String, by deadline: Deadline,
         beside other: (descriptor: Int32, handle: () throws(VhostUserError) -> Bool)? = nil

@@ -55,7 +55,6 @@ public enum VhostUserError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether the connection can't be used any more.
     var endsConnection: Bool {
         switch self {
         case .systemCall, .closed, .timeout, .malformed, .wrongReply, .unsolicited,

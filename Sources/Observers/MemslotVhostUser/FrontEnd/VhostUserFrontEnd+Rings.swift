@@ -18,7 +18,6 @@ public struct VhostUserRingAddresses: Hashable, Sendable {
     }
 }
 
-/// Rings, one request a function.
 extension VhostUserFrontEnd {
     /// Sets the number of entries.
     public func setSize(

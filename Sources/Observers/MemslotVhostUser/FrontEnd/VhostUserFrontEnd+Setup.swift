@@ -159,8 +159,7 @@ extension VhostUserFrontEnd {
 
 /// Memory in which a back end records its requests in flight, so that its successor knows them.
 struct InflightBuffer: Sendable {
-    var size: UInt64
-    var offset: UInt64
+    var size, offset: UInt64
     var rings: Int
     var ringSize: UInt16
     var descriptor: OwnedDescriptor

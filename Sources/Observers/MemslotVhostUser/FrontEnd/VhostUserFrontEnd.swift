@@ -94,10 +94,7 @@ public final class VhostUserFrontEnd: Sendable {
     func require(_ feature: VhostUserProtocolFeatures, _ name: String) throws(VhostUserError) {
         guard protocolFeatures.contains(feature) else { throw .notNegotiated(name) }
     }
-}
 
-/// The memory table.
-extension VhostUserFrontEnd {
     /// Replaces the whole table by at most ``VhostUserOffer/tableLimit`` regions, each with the
     /// descriptor of its file. The back end maps everything anew: its rings must be stopped.
     public func setTable(

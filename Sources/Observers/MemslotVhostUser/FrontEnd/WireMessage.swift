@@ -10,8 +10,7 @@ package struct WireHeader: Equatable {
     private static let needReplyFlag: UInt32 = 1 << 3
 
     package var request: UInt32
-    var flags: UInt32
-    var size: UInt32
+    var flags, size: UInt32
 
     package init(_ request: UInt32, isReply: Bool = false, needsReply: Bool = false, size: Int) {
         self.request = request
@@ -33,7 +32,6 @@ package struct WireHeader: Equatable {
     package var bytes: [UInt8] { WireWriter { $0.append(request, flags, size) }.bytes }
 }
 
-/// Collects the words of a message.
 package struct WireWriter {
     package private(set) var bytes: [UInt8] = []
 

@@ -3,7 +3,6 @@ internal import Glibc
 internal import Memslots
 internal import Synchronization
 
-/// The dirty log of a back end.
 extension BackEnd {
     /// Begins a log if one of `slots` logs, before the back end gets `table`. Does not end one: what
     /// is written until the transaction commits belongs to the former array.
@@ -28,7 +27,6 @@ extension BackEnd {
         try setLogging(true, by: deadline)
     }
 
-    /// Ends the recording if no visible slot logs.
     mutating func endLogIfUnused(by deadline: Deadline) throws(VhostUserError) {
         if !slots.contains(where: \.isLogging) { try setLogging(false, by: deadline) }
     }
@@ -103,8 +101,7 @@ final class LogMemory: Sendable {
         }
         let mapping = mmap(nil, Int(size), PROT_READ | PROT_WRITE, MAP_SHARED, file.number, 0)
         guard let mapping, mapping != MAP_FAILED else { throw .systemCall("mmap", .last) }
-        descriptor = file
-        self.size = size
+        (descriptor, self.size) = (file, size)
         // Unsafe: a mapping of `size` zeros, of which every word is a valid atomic.
         words = mapping.bindMemory(to: Atomic<UInt64>.self, capacity: Int(size / 8))
     }

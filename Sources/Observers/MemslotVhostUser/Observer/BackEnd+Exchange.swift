@@ -2,7 +2,6 @@ internal import Memslots
 
 /// The messages that take a back end from one table to another.
 extension BackEnd {
-    /// Sends the first table of a connection.
     mutating func sendFirstTable(
         _ table: [VhostUserRegion], by deadline: Deadline
     ) throws(VhostUserError) {

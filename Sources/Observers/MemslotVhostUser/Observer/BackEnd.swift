@@ -25,7 +25,6 @@ struct BackEnd {
     var beginError: VhostUserError?
     /// The last log that the back end was given.
     var log: LogMemory?
-    /// Whether the back end records what it writes.
     var isLogging = false
     /// What it wrote, by slots that were in force then.
     var written: [DirtyPages] = []

@@ -3,8 +3,7 @@ internal import Memslots
 
 /// Reads a split ring's indexes through the slots' mappings in this process.
 struct RingMemory {
-    private let available: UnsafeRawPointer
-    private let used: UnsafeRawPointer
+    private let available, used: UnsafeRawPointer
 
     /// - Returns: `nil` if no slot holds the ring.
     init?(of ring: VhostUserRing, in slots: [Memslot]) {
@@ -44,10 +43,8 @@ struct RingRest {
     private let memory: RingMemory
     private let kick: OwnedDescriptor
     private let stillness: Duration
-    private let first: UInt16
-    private let size: UInt16
-    private var available: UInt16
-    private var used: UInt16
+    private let first, size: UInt16
+    private var available, used: UInt16
     private var end: Deadline
     /// Whether the driver goes on without notifications, because it reads the used index by itself.
     private(set) var isPolled = false

@@ -46,8 +46,7 @@ public struct VhostUserRing: Hashable, Sendable {
 /// A ring as the observer keeps it.
 struct KeptRing: Sendable {
     var ring: VhostUserRing
-    var kick: OwnedDescriptor
-    var call: OwnedDescriptor
+    var kick, call: OwnedDescriptor
     /// The kick while it is drained, which the driver does not have.
     var privateKick: OwnedDescriptor
     /// Whether the embedder wants it to run.

@@ -20,7 +20,6 @@ public struct VhostUserRegion: Hashable, Sendable {
         (self.object, self.fileOffset) = (object, fileOffset)
     }
 
-    /// The guest addresses, in bytes.
     var guestRange: Range<UInt64> { guestAddress.rawValue..<guestAddress.rawValue + size.rawValue }
 
     /// Returns the part at `range`, which lies within ``guestRange``.

@@ -103,9 +103,7 @@ public enum ErrorKind: String, Hashable, Sendable, CaseIterable {
     case quiesceTimeout = "quiesce-timeout"
     /// The server is shutting down. −32013.
     case shuttingDown = "shutting-down"
-}
 
-extension ErrorKind {
     /// The kind with this code and name; `nil` if there is none.
     public init?(code: Int, name: String) {
         guard let kind = Self.allCases.first(where: { $0.code == code && $0.name == name }) else {

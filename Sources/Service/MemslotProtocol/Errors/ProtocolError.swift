@@ -14,8 +14,7 @@ public struct ProtocolError: Error, Hashable, Sendable, CustomStringConvertible 
 
     /// An error of one fault.
     public init(_ data: ErrorData, message: String) {
-        self.message = message
-        self.data = data
+        (self.message, self.data) = (message, data)
     }
 
     /// An error without details.
@@ -28,7 +27,6 @@ public struct ProtocolError: Error, Hashable, Sendable, CustomStringConvertible 
         ProtocolError(ErrorData(.invalidParams, path: path), message: "\(path): \(reason)")
     }
 
-    /// The error for a limit that a request exceeds.
     package static func limit(
         _ name: String, path: String? = nil, _ message: String
     ) -> ProtocolError {

@@ -72,14 +72,12 @@ package struct SourcePosition: Hashable, Sendable {
     package var column: Int
 
     package init(line: Int, column: Int) {
-        self.line = line
-        self.column = column
+        (self.line, self.column) = (line, column)
     }
 
     /// Counts from `start` to `offset`. A byte that continues a UTF-8 sequence is no column.
     init(of offset: Int, in bytes: [UInt8], from start: Int) {
-        line = 1
-        column = 1
+        (line, column) = (1, 1)
         for byte in bytes[start..<min(max(offset, start), bytes.count)] {
             if byte == UInt8(ascii: "\n") {
                 line += 1

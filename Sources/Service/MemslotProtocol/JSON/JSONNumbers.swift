@@ -59,9 +59,7 @@ extension JSONDocument {
         default: return .notANumber
         }
     }
-}
 
-extension JSONDocument {
     /// The address or size at `node`: an integer, or a string `0x…` or decimal.
     ///
     /// A string has no sign and no blanks. Hexadecimal digits have either case. A decimal string

@@ -136,7 +136,6 @@ extension JSONValue: JSONChild {
 package struct JSONMember: JSONChild {
     package static var container: JSONKind { .object }
 
-    /// The name, a string.
     package let key: JSONValue
     package let value: JSONValue
 

@@ -5,13 +5,11 @@ package struct JSONWriter: Sendable {
     /// The text, and room after it. Filling room is several times faster than appending to an
     /// array, which checks its capacity for every piece.
     private var room: [UInt8] = []
-    /// How many bytes the text has.
     package private(set) var count = 0
     private var needsComma = false
 
     package init() {}
 
-    /// An empty text with room for `capacity` bytes.
     package init(capacity: Int) { reserve(capacity) }
 
     /// How many bytes the text may have without more memory.

@@ -73,7 +73,6 @@ private func editDistance(_ left: [UInt8], _ right: [UInt8]) -> Int {
     return row[right.count]
 }
 
-/// `text`, truncated for a message.
 package func shortened(_ text: String) -> String {
     text.unicodeScalars.count <= 64
         ? text : String(String.UnicodeScalarView(text.unicodeScalars.prefix(64))) + "…"

@@ -90,9 +90,7 @@ extension JSONWriter {
             $0.member("total", times.total)
         }
     }
-}
 
-extension JSONWriter {
     package mutating func member(_ name: StaticString, _ slots: NamedSlots?) {
         guard let slots else { return }
         key(name)

@@ -4,7 +4,6 @@ extension JSONWriter {
     /// Bytes of a slot's text, as most slots have.
     private static var usualSlotBytes: Int { 128 }
 
-    /// Writes the `result` of a command.
     mutating func reply(_ reply: Reply) {
         switch reply {
         case .done: object { _ in }

@@ -29,7 +29,6 @@ extension Reply {
 }
 
 extension ProtocolError {
-    /// At least as many bytes as the encoded error has.
     package var byteBound: Int {
         violations.reduce(Bound.small + data.byteBound + Bound.text(message)) { $0 + $1.byteBound }
     }
@@ -79,14 +78,12 @@ extension NamedSlots {
 }
 
 extension ArrayMessage {
-    /// At least as many bytes as the encoded array has.
     package var byteBound: Int {
         192 + Bound.text(vm) + slots.byteBound + 2 * attributes.count * Bound.key
     }
 }
 
 extension ReceiptMessage {
-    /// At least as many bytes as the encoded receipt has.
     package var byteBound: Int {
         let diff = receipt.diff
         let keys =

@@ -9,8 +9,7 @@ public struct NamedValue: Hashable, Sendable {
 
     /// Names `value`.
     public init(_ name: String, _ value: UInt64) {
-        self.name = name
-        self.value = value
+        (self.name, self.value) = (name, value)
     }
 }
 
@@ -113,8 +112,7 @@ public struct MetricsMessage: Sendable {
         public var values: [NamedValue]
 
         package init(name: String, values: [NamedValue]) {
-            self.name = name
-            self.values = values
+            (self.name, self.values) = (name, values)
         }
     }
 

@@ -83,9 +83,7 @@ extension TranslateParameters: ParameterObject {
             reader.array(at: node) { element, reader in
                 switch reader.document.nodes[element].kind {
                 case .object:
-                    var range = RangeParameters()
-                    reader.object(at: element, into: &range)
-                    addresses.append(.range(GuestRange(address: range.address, size: range.size)))
+                    addresses.append(.range(Self.range(at: element, &reader)))
                 case .array: reader.failKind(at: element, "an address, or \(Self.rangeForm)")
                 default: addresses.append(.address(.init(reader.quantity(at: element))))
                 }
@@ -95,31 +93,25 @@ extension TranslateParameters: ParameterObject {
         }
     }
 
+    private static let ranges = MemberTable<PrivateRangeParameters.Member>(
+        [.guestPhysicalAddress, .size]
+    ) { _ in true }
+
+    private static func range(at node: Int, _ reader: inout ParameterReader) -> GuestRange {
+        var given = PrivateRangeParameters()
+        reader.object(at: node, into: &given, among: ranges)
+        let (address, size) = (given.guestPhysicalAddress, given.size)
+        if size != .zero, address.rawValue > UInt64.max - (size.rawValue - 1) {
+            reader.fail(at: node, member: "size", "\(size) bytes from \(address) on wrap 2^64")
+        }
+        return GuestRange(address: address, size: size)
+    }
+
     private static let rangeForm = #"{"guestPhysicalAddress":"0x3ffffff0","size":64}"#
 
     package static func form(insteadOf name: String) -> String? {
         ["ranges", "range", "size"].contains(name)
             ? "a range is an element of addresses: \(rangeForm)" : nil
-    }
-}
-
-private struct RangeParameters: ParameterObject {
-    var address = GuestPhysicalAddress(0)
-    var size = ByteCount.zero
-
-    enum Member: String, CaseIterable, Sendable { case guestPhysicalAddress, size }
-    static let table = MemberTable<Member> { _ in true }
-
-    mutating func read(_ member: Member, at node: Int, from reader: inout ParameterReader) {
-        switch member {
-        case .guestPhysicalAddress: address = GuestPhysicalAddress(reader.quantity(at: node))
-        case .size: size = ByteCount(reader.quantity(at: node))
-        }
-    }
-
-    mutating func finish(at node: Int, reader: inout ParameterReader) {
-        guard size != .zero, address.rawValue > UInt64.max - (size.rawValue - 1) else { return }
-        reader.fail(at: node, member: "size", "\(size) bytes from \(address) on wrap 2^64")
     }
 }
 

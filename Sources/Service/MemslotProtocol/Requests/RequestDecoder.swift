@@ -7,8 +7,7 @@ public struct RequestDecoder: Sendable {
 
     /// A decoder with the limits that the wire promises at least.
     public init(depthLimit: Int = 64, batchLimit: Int = 65_536) {
-        self.depthLimit = depthLimit
-        self.batchLimit = batchLimit
+        (self.depthLimit, self.batchLimit) = (depthLimit, batchLimit)
     }
 
     /// Decodes one line.

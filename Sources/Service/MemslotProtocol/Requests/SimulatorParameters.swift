@@ -14,8 +14,7 @@ public struct FaultParameters: Sendable {
 
     /// A fault of the VM named `vm`, or the end of all of them.
     public init(vm: String, _ fault: FaultRequest) {
-        self.vm = vm
-        self.fault = fault
+        (self.vm, self.fault) = (vm, fault)
     }
 }
 

@@ -13,8 +13,7 @@ public struct VMCreateParameters: Sendable {
 
     /// A VM named `vm`.
     public init(vm: String, backend: BackendChoice = .auto) {
-        self.vm = vm
-        self.backend = backend
+        (self.vm, self.backend) = (vm, backend)
     }
 }
 
@@ -57,8 +56,7 @@ public struct SimulatedParameters: Sendable, Hashable {
         (self.profile, self.kernel) = (profile, kernel ?? .default)
         guard let profile else { return }
         maxSlots = profile.maxSlots(self.kernel)
-        guestPhysicalBits = profile.guestPhysicalBits
-        userspaceEnd = profile.userspaceEnd
+        (guestPhysicalBits, userspaceEnd) = (profile.guestPhysicalBits, profile.userspaceEnd)
         flags.formIntersection(profile.flags(self.kernel))
         pageSize = profile.pageSize
     }

@@ -107,7 +107,6 @@ extension MemslotService {
 }
 
 extension VirtualMachine {
-    /// Refuses a change of a VM of another process.
     func refuseIfObserved() throws(ProtocolError) {
         guard observed == nil else {
             throw ProtocolError(

@@ -12,16 +12,13 @@ final class EventFeed: Sendable {
         var generation: Generation
         var array: MemslotArray
         var failure: TableFailure?
-        /// The private ranges of the array.
         var privateRanges = GuestRangeSet()
 
         /// What counts among the slots of the user.
         var heldCount: Int { array.count + privateRanges.count }
 
-        /// The slots that are installed.
         var slots: [Memslot] { failure?.installed ?? array.slots }
 
-        /// The ranges that are really private.
         var installedRanges: GuestRangeSet {
             var ranges = privateRanges
             ranges.apply(failure?.attributes ?? [])

@@ -91,7 +91,6 @@ extension ProtocolError {
             ErrorData(.invalidParams, path: "fd", reason: reason), message: "fd: \(reason)")
     }
 
-    /// The error for memory that the host does not provide.
     static func unavailable(
         _ backing: MemoryBacking, _ size: ByteCount, _ errno: Errno
     ) -> ProtocolError {

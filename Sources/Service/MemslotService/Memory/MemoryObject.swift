@@ -8,8 +8,7 @@ final class MemoryObject: Sendable {
     /// The id in the slots.
     let id: MemoryObjectID
     let name: String
-    let size: ByteCount
-    let pageSize: ByteCount
+    let size, pageSize: ByteCount
     let kind: Kind
     /// Where the memory remains when this process ends; `nil` if it ends too.
     let place: MemoryPlace?
@@ -44,7 +43,6 @@ final class MemoryObject: Sendable {
 /// A memory file that is mapped as long as this object lives.
 final class MappedFile: Sendable {
     let address: UserspaceAddress
-    /// The size of the file's pages, in bytes.
     let pageSize: ByteCount
     let size: ByteCount
     fileprivate let file: OwnedDescriptor?

@@ -30,7 +30,6 @@ extension MemslotService {
         return vm.reply(receipt, names)
     }
 
-    /// Checks a submit against the limits of the service.
     private func checkLimits(
         of parameters: SubmitParameters, _ vm: VirtualMachine
     ) throws(ProtocolError) {

@@ -54,7 +54,6 @@ extension MemslotService {
         }
     }
 
-    /// Stops counting the observers that have ended.
     func removeClosedObservers() { observerSockets.withLock { $0.removeAll(where: \.isClosed) } }
 
     func listObservers(of name: String, _ peer: Peer) throws(ProtocolError) -> Reply {

@@ -56,7 +56,6 @@ final class Metrics: Sendable {
     /// The counters that are not 0.
     var counts: [Counter: UInt64] { state.withLock { $0.counts } }
 
-    /// The times that were measured.
     var summaries: [MeasuredTime: TimeSummary] { state.withLock { $0.times }.mapValues(\.summary) }
 
     func add(_ counter: Counter, _ count: Int = 1) {
@@ -104,7 +103,6 @@ struct TimeHistogram: Sendable {
         sum &+= nanoseconds
     }
 
-    /// The values that replies contain.
     var summary: TimeSummary {
         guard values.totalCount > 0 else { return TimeSummary() }
         return TimeSummary(

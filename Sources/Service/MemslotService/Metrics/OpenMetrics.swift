@@ -125,7 +125,6 @@ struct OpenMetricsText {
         }
     }
 
-    /// Returns the text with its end.
     consuming func finish() -> String { isClassic ? text : text + "# EOF\n" }
 
     private mutating func begin(

@@ -25,8 +25,7 @@ final class Budget: Sendable {
     let name: String
     /// What it counts, in the plural.
     private let things: String
-    private let total: Int
-    private let share: Int
+    private let total, share: Int
     private let state = Locked(State())
 
     init(_ name: String, of things: String, total: Int, share: Int) {
@@ -116,7 +115,6 @@ final class Budget: Sendable {
     func release(_ amount: Int, of user: UInt32) { state.change { add(-amount, to: user, &$0) } }
     func held(by user: UInt32) -> Int { state.withLock { $0.held[user, default: 0] } }
 
-    /// What all hold together.
     var sum: Int { state.withLock { $0.sum } }
 
     private func add(_ amount: Int, to user: UInt32, _ state: inout State) {
@@ -135,7 +133,6 @@ final class Budget: Sendable {
 
     private enum Shortage { case share, total }
 
-    /// What lacks room for `amount`.
     private func shortage(_ amount: Int, _ user: UInt32, _ state: borrowing State) -> Shortage? {
         if amount > share - state.held[user, default: 0] { return .share }
         // The last is the watchdog's, whose VM shows whether the server works.
@@ -159,14 +156,7 @@ final class BudgetCharge: Sendable {
 
 /// What the peers of a service hold.
 struct Budgets: Sendable {
-    let connections: Budget
-    let threads: Budget
-    let vms: Budget
-    let slots: Budget
-    let memories: Budget
-    let memoryBytes: Budget
-    let subscriptions: Budget
-    let observers: Budget
+    let connections, threads, vms, slots, memories, memoryBytes, subscriptions, observers: Budget
     /// Descriptors of requests that are not finished, and of replies that are not read.
     let passedDescriptors: Budget
     /// Bytes of replies that are encoded or unread, beyond what each connection may have.
@@ -175,14 +165,11 @@ struct Budgets: Sendable {
     let requestBytes: Budget
     /// Bytes of events that are not sent.
     let eventBytes: Budget
-    /// Bytes of dirty bits.
     let dirtyBytes: Budget
     /// Bytes that the kernel allocates for the slots of KVM VMs.
     let kernelMemory: Budget
-    /// The receipts of all VMs.
     let receipts: ReceiptBudget
     let receiptBytesPerPeer: Int
-    /// How many pages the host has.
     let hostPages = UInt64(max(sysconf(Int32(_SC_PHYS_PAGES)), 1))
 
     init(_ limits: ServiceLimits) {

@@ -80,9 +80,7 @@ public final class MemslotService: Sendable {
         // Released outside the lock: this unmaps the VMs' memory.
         _ = consume ended
     }
-}
 
-extension MemslotService {
     /// Executes a command.
     ///
     /// After `.subscribe`, events may be in the connection's queue before this returns. Send them
@@ -202,7 +200,6 @@ extension MemslotService {
         }
     }
 
-    /// Checks a reply of up to `bytes`.
     func checkReply(_ bytes: Int) throws(ProtocolError) {
         guard bytes > limits.replyBytes else { return }
         throw .limit(

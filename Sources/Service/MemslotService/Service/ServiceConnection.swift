@@ -14,8 +14,7 @@ public final class ServiceConnection: Sendable {
 
     /// A connection of `peer`.
     public init(peer: Peer, events: EventQueue? = nil) {
-        self.peer = peer
-        self.events = events
+        (self.peer, self.events) = (peer, events)
     }
 }
 
@@ -78,8 +77,7 @@ public final class EventQueue: Sendable {
     }
 
     private let state = Locked(State())
-    private let limit: Int
-    private let byteLimit: Int
+    private let limit, byteLimit: Int
     private let wake: @Sendable () -> Void
     /// What the lines are charged to, and whose they are; `nil` for nothing.
     private let budget: (budget: Budget, user: UInt32)?

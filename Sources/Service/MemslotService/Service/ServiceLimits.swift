@@ -189,16 +189,9 @@ extension ServiceLimits {
 
     /// These limits with the least memory: a single peer still has what the protocol promises.
     private var least: ServiceLimits {
-        var least = self
-        // A thread for each connection; one peer's line and its requests; a VM's slots.
-        least.threads = min(threads, connections + 64)
-        least.requestBytes = min(requestBytes, 21 * max(lineBytes, 1 << 20))
-        least.slots = min(slots, 1 << 16)
-        least.unreadReplyBytes = min(unreadReplyBytes, 96 << 20)
-        least.receiptBytes = min(receiptBytes, 16 << 20)
-        least.eventBytes = min(eventBytes, 32 << 20)
-        least.dirtyBytes = min(dirtyBytes, 32 << 20)
-        return least
+        parts.reduce(into: self) { least, part in
+            least[keyPath: part.total] = min(least[keyPath: part.total], part.least)
+        }
     }
 
     /// Sets the limit of memory, and lowers the limits of what takes memory, so that all of them
@@ -211,7 +204,7 @@ extension ServiceLimits {
         guard bytes < most else { return true }
         // All of them by the same part of their room.
         let room = Double(bytes - needed) / Double(most - needed)
-        for (total, share) in Self.parts {
+        for (total, share, _) in parts {
             let low = least[keyPath: total]
             self[keyPath: total] = low + Int(Double(self[keyPath: total] - low) * room)
             self[keyPath: share] = min(self[keyPath: share], self[keyPath: total] / 2)
@@ -238,14 +231,16 @@ extension ServiceLimits {
 
     private typealias Count = WritableKeyPath<ServiceLimits, Int>
 
-    /// What the limit of memory lowers: the total, and the share of a peer.
-    private static var parts: [(total: Count, share: Count)] {
+    /// What the limit of memory lowers: the total, the share of a peer, and to what at least: a
+    /// thread for each connection; one peer's line and its requests; a VM's slots.
+    private var parts: [(total: Count, share: Count, least: Int)] {
         [
-            (\.threads, \.threadsPerPeer), (\.slots, \.slotsPerPeer),
-            (\.requestBytes, \.requestBytesPerPeer),
-            (\.unreadReplyBytes, \.unreadReplyBytesPerPeer),
-            (\.receiptBytes, \.receiptBytesPerPeer), (\.eventBytes, \.eventBytesPerPeer),
-            (\.dirtyBytes, \.dirtyBytesPerPeer),
+            (\.threads, \.threadsPerPeer, connections + 64), (\.slots, \.slotsPerPeer, 1 << 16),
+            (\.requestBytes, \.requestBytesPerPeer, 21 * max(lineBytes, 1 << 20)),
+            (\.unreadReplyBytes, \.unreadReplyBytesPerPeer, 96 << 20),
+            (\.receiptBytes, \.receiptBytesPerPeer, 16 << 20),
+            (\.eventBytes, \.eventBytesPerPeer, 32 << 20),
+            (\.dirtyBytes, \.dirtyBytesPerPeer, 32 << 20),
         ]
     }
 }

@@ -43,7 +43,6 @@ extension MemslotService {
         state?.troubles.withLock { $0.unrestored[peer.user]?[Name(name)] }
     }
 
-    /// Returns the error for a VM that is not registered.
     func missing(_ name: String, _ peer: Peer) -> ProtocolError {
         guard let unrestored = unrestored(name, of: peer) else {
             return .gone(name, among: registry.withLock { $0.all(of: peer) }.lazy.map(\.name))

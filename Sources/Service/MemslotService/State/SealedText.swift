@@ -3,7 +3,6 @@ enum SealedText {
     /// The length of `crc64=`, sixteen digits and the line's end.
     static let sealLength = 23
 
-    /// Returns `text` with its checksum.
     static func seal(_ text: [UInt8]) -> [UInt8] { text + seal(of: text[...]) }
 
     /// Returns the text without its checksum; `nil` if they don't match.

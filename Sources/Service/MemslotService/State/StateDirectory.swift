@@ -80,7 +80,6 @@ final class StateDirectory: Sendable {
 
 // MARK: Files
 extension StateDirectory {
-    /// Returns the names of everything in the directory.
     func names() throws(Errno) -> [String] {
         // A second descriptor, because closedir closes the one that it reads.
         let copy = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -124,7 +123,6 @@ extension StateDirectory {
         guard renameat(descriptor, name, descriptor, other) == 0 else { throw .last }
     }
 
-    /// Reads the file of a record.
     func record(_ name: String) throws(DamagedRecord) -> [UInt8] {
         try converting(
             { (error: Errno) in DamagedRecord("it can't be read: \(error)") },

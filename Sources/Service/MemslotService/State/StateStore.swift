@@ -88,9 +88,7 @@ public final class StateStore: Sendable {
         }
         return true
     }
-}
 
-extension StateStore {
     /// Returns what `server.info` reports of the state.
     ///
     /// VMs by name are reported to their own user only. The users of damaged records are unknown.

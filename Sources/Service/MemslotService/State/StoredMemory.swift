@@ -36,7 +36,6 @@ extension StoredVM {
         }
     }
 
-    /// Creates the file of a memory object and maps it.
     func makeFile(_ id: MemoryObjectID, size: ByteCount) throws(Errno) -> MappedFile {
         let name = StateNames.memory(id.rawValue, of: number)
         let file = OwnedDescriptor(

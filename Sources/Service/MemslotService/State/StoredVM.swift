@@ -56,9 +56,7 @@ final class StoredVM: Sendable {
         store.notify(.ahead(vm: contents.vm, user: contents.user, file: fileName, errno: errno))
         return "the record contains the change nevertheless; it could not be undone (\(errno))"
     }
-}
 
-extension StoredVM {
     /// A record that is written, while its change is not applied yet.
     struct Written {
         fileprivate let vm: StoredVM

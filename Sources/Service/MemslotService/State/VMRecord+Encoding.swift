@@ -6,8 +6,7 @@ extension VMRecord {
     struct Contents {
         var number: UInt64
         var user: UInt32
-        var vm: String
-        var backend: String
+        var vm, backend: String
         var simulated: SimulatedParameters
         var generation: Generation
         var lastMemory: UInt32

@@ -19,7 +19,6 @@ struct VMRecord {
     static let format = "memslotd-state"
     static let version: UInt64 = 1
 
-    /// The longest text, in bytes.
     static let byteLimit = 1 << 28
 
     /// A generation that no VM reaches, and that is far from overflow.
@@ -29,8 +28,7 @@ struct VMRecord {
 struct StoredMemory: Sendable, Equatable {
     let id: MemoryObjectID
     let name: String
-    let size: ByteCount
-    let pageSize: ByteCount
+    let size, pageSize: ByteCount
     let place: MemoryPlace
 }
 
@@ -46,7 +44,6 @@ enum MemoryPlace: String, Sendable, CaseIterable {
     case sharedGuestMemfd = "shared-guest-memfd"
 }
 
-/// A record can't be read.
 struct DamagedRecord: Error, Equatable {
     /// Half a sentence that names the fault.
     let reason: String

@@ -128,26 +128,23 @@ extension VirtualMachine {
             throw ProtocolError(ErrorData(.backendUnavailable, reason: reason), message: reason)
         }
         func unavailable(_ error: Errno) -> ProtocolError { .unavailable(.guestMemfd, size, error) }
-        if let simulator {
-            let handle = try converting(unavailable, simulator.makeGuestMemfd(size: size))
-            do throws(ProtocolError) {
-                let mapping = isShared ? try MemoryFile.make(.memfd, size: size) : nil
-                return .guestMemfd(handle: handle, mapping: mapping)
-            } catch {
-                closeGuestMemfd(handle)
-                throw error
-            }
+        func create() throws(Errno) -> Int32 {
+            if let simulator { return try simulator.makeGuestMemfd(size: size) }
+            guard let guestMemfds else { throw .invalidArgument }
+            return try guestMemfds.create(size: size, isShared: isShared)
         }
-        guard let guestMemfds else { throw unavailable(.invalidArgument) }
-        let handle = try converting(unavailable, guestMemfds.create(size: size, isShared: isShared))
-        do throws(Errno) {
-            guard isShared else { return .guestMemfd(handle: handle, mapping: nil) }
-            return .guestMemfd(
-                handle: handle,
-                mapping: try MappedFile(handle, size: size, pageSize: Memslots.pageSize))
+        let handle = try converting(unavailable, create())
+        guard isShared else { return .guestMemfd(handle: handle, mapping: nil) }
+        do throws(ProtocolError) {
+            let mapping =
+                simulator != nil
+                ? try MemoryFile.make(.memfd, size: size)
+                : try converting(
+                    unavailable, MappedFile(handle, size: size, pageSize: Memslots.pageSize))
+            return .guestMemfd(handle: handle, mapping: mapping)
         } catch {
             closeGuestMemfd(handle)
-            throw unavailable(error)
+            throw error
         }
     }
 

@@ -13,7 +13,10 @@ struct SlotResolver {
     private(set) var faults: [Violation] = []
 
     private let names: SlotNames
-    private let present: PresentSlots?
+    /// The slots of an embedded VM whose backing a reply can't name, by their tokens.
+    private var opaque: [String: Memslot] = [:]
+    /// How the slots of an embedded VM name their memory, which may be by no object.
+    private var references: [UserspaceAddress: MemoryReference?] = [:]
     private var wideIDs = WideNumbers()
     private var wideSpaces = WideNumbers()
 
@@ -23,8 +26,10 @@ struct SlotResolver {
         _ parameters: [SlotParameters], _ names: SlotNames, present: [Memslot]
     ) throws(ProtocolError) {
         self.names = names
-        // Only an embedded VM has slots whose backing a reply can't name.
-        self.present = names.memory.hasRawAddresses ? nil : PresentSlots(present, names)
+        for slot in names.memory.hasRawAddresses ? [] : present {
+            if names.isOpaque(slot) { opaque[names.memory.tokens.token(of: slot)] = slot }
+            references[slot.userspaceAddress] = .some(slot.memory)
+        }
         slots.reserveCapacity(parameters.count)
         for index in parameters.indices {
             if let token = parameters[index].opaque {
@@ -53,7 +58,7 @@ struct SlotResolver {
     private func resolve(
         opaque token: String, of given: SlotParameters, _ index: Int
     ) throws(ProtocolError) -> Memslot {
-        guard let slot = present?.opaque(token) else {
+        guard let slot = opaque[token] else {
             throw Self.fault(
                 index, "opaque", "no slot of the present array has this token; read it again")
         }
@@ -156,7 +161,7 @@ struct SlotResolver {
                 let address = mapping.address.advanced(by: offset)
             else { return nil }
             // As in the embedder's own slots, so that an array can be submitted as it was read.
-            if let known = present?.memory(at: address) { return (address, known) }
+            if let known = references[address] { return (address, known) }
             let start = mapping.memory.map {
                 MemoryReference(
                     object: $0.object, offset: ByteCount($0.offset.rawValue &+ offset.rawValue))
@@ -240,24 +245,4 @@ private struct WideNumbers {
         standIns[number] = standIn
         return standIn
     }
-}
-
-/// The slots of an embedded VM, for slots of a request that refer to them.
-struct PresentSlots {
-    private var byToken: [String: Memslot] = [:]
-    private var references: [UserspaceAddress: MemoryReference?] = [:]
-
-    /// Indexes `slots` by their names in replies.
-    init(_ slots: [Memslot], _ names: SlotNames) {
-        for slot in slots {
-            if names.isOpaque(slot) { byToken[names.memory.tokens.token(of: slot)] = slot }
-            references[slot.userspaceAddress] = .some(slot.memory)
-        }
-    }
-
-    func opaque(_ token: String) -> Memslot? { byToken[token] }
-
-    /// How a present slot names its memory at `address`, which may be by no object; `nil` if no
-    /// slot begins there.
-    func memory(at address: UserspaceAddress) -> MemoryReference?? { references[address] }
 }

@@ -11,8 +11,7 @@ final class UserAccount: Sendable {
     let receipts: ReceiptBudget
 
     init(user: UInt32, _ budgets: Budgets) {
-        self.user = user
-        self.budgets = budgets
+        (self.user, self.budgets) = (user, budgets)
         receipts = ReceiptBudget(bytes: budgets.receiptBytesPerPeer, partOf: budgets.receipts)
     }
 

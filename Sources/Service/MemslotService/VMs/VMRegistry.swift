@@ -19,7 +19,6 @@ struct VMRegistry: Sendable {
 
     init(_ budgets: Budgets) { self.budgets = budgets }
 
-    /// The VM of `peer`'s user that has this name.
     func vm(_ name: String, of peer: Peer) -> VirtualMachine? { users[peer.user]?.vms[Name(name)] }
 
     /// All VMs of `peer`'s user, by name.
@@ -140,7 +139,6 @@ extension ProtocolError {
             .unknownVM, "there is no VM \"\(vm)\"; \(meant(vm, names))vm.list lists the VMs")
     }
 
-    /// The error of a memory object that does not exist.
     static func noMemory(_ name: String, among names: some Sequence<String>) -> ProtocolError {
         ProtocolError(.unknownMemory, noMemoryText(name, among: names))
     }

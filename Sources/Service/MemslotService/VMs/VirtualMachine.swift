@@ -39,8 +39,7 @@ final class VirtualMachine: Sendable {
         memory: VMMemory, account: UserAccount, audience: TableAudience,
         ephemeralConnection: UInt64? = nil, kept: StoredVM? = nil, observed: ObservedVM? = nil
     ) throws(ProtocolError) {
-        self.observed = observed
-        self.kept = kept
+        (self.observed, self.kept) = (observed, kept)
         name = memory.vm
         (self.account, self.table) = (account, table)
         (self.simulator, self.guestMemfds) = (simulator, guestMemfds)
@@ -92,7 +91,6 @@ final class VirtualMachine: Sendable {
         return receipts.map { observed.asObserved($0) }
     }
 
-    /// The name of its backend on the wire.
     var backendName: String { simulator == nil ? "kvm" : "simulated" }
 
     /// Whether `object` backs a slot of the VM, or of an older array that a reader still uses.

@@ -102,7 +102,6 @@ final class LogQueue: Sendable {
     private let state = Locked(State())
     private static let byteLimit = 1 << 20
 
-    /// The queue of this process.
     static let standardError = LogQueue()
 
     /// Appends a line, with its end.

@@ -61,7 +61,6 @@ final class ServiceDescriptorStore: DescriptorStore {
     private let limit: Int
     private let state: Locked<State>
 
-    /// The prefix of the names of all our descriptors.
     static let prefix = "vm-"
 
     /// The store of this process; `nil` if it has none.

@@ -4,7 +4,6 @@ import MemslotProtocol
 import MemslotService
 import Memslots
 
-/// A variable of the environment.
 func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 
 /// Notifies systemd of the service's state, as sd_notify(3) does, without its library.
@@ -20,7 +19,6 @@ struct ServiceNotification: Sendable {
     /// Reports that the service accepts requests.
     func ready() { trySend("READY=1\nSTATUS=serving\n") }
 
-    /// Reports that the service is ending.
     func stopping() { trySend("STOPPING=1\nSTATUS=waiting for running transactions\n") }
 
     /// Resets systemd's watchdog.

@@ -149,7 +149,6 @@ final class ReaderRegistry: @unchecked Sendable {
         }
     }
 
-    /// Records that the retirement was reported.
     func recordReport() { monitor.withLock { hasUnreportedRetirement = false } }
 
     /// Records that an awaited reader has left.
@@ -224,7 +223,6 @@ final class ReaderRecord: @unchecked Sendable {
         memory.deallocate()
     }
 
-    /// Whether the reader is inside, on the running thread.
     func isInside(on thread: UInt) -> Bool {
         lines.pointee.ticket.load(ordering: .acquiring) & 1 == 1
             && lines.pointee.thread.load(ordering: .relaxed) == thread

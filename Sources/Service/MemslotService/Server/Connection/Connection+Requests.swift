@@ -68,7 +68,6 @@ extension Connection {
         return nil
     }
 
-    /// Responds to each request of a line with `error`.
     func refuse(_ line: DecodedLine, _ error: ProtocolError) {
         let bound = line.requests.reduce(0) { $0 + error.byteBound + ($1.id?.rawBytes.count ?? 0) }
         let room = sender.reserve(bound)

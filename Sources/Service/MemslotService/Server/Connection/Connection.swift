@@ -8,7 +8,6 @@ internal import Memslots
 /// causes no change of threads. If a request takes long, the ``StallWatch`` starts another thread
 /// to read. The first one then only finishes its request and those that waited for it.
 final class Connection: Sendable {
-    /// What a connection gets from its server.
     struct Surroundings: Sendable {
         let service: MemslotService
         let threads: ConnectionThreads
@@ -23,8 +22,7 @@ final class Connection: Sendable {
 
     /// The descriptors of a connection, which closes them.
     struct Channel: Sendable {
-        let input: Int32
-        let output: Int32
+        let input, output: Int32
         let isSocket: Bool
     }
 
@@ -104,7 +102,6 @@ final class Connection: Sendable {
     /// Ends reading once no request runs. Until then the peer's requests get `shutting-down`.
     func stopReading() { if state.withLock({ $0.lanes.count == 0 }) { endReading() } }
 
-    /// Whether the peer has sent a request.
     var hasRequested: Bool { state.withLock { $0.last > 0 } }
 
     /// Lets the reading thread find the end after what the peer has sent so far.

@@ -48,8 +48,7 @@ public enum Confinement: String, CaseIterable, Sendable {
 
 /// The process that receives the descriptors of one socket.
 struct DescriptorReceiver {
-    fileprivate let control: Int32
-    fileprivate let process: Int32
+    fileprivate let control, process: Int32
 
     /// How long it may take to close a descriptor before it is abandoned, in milliseconds.
     private static let patience: Int32 = 1_000

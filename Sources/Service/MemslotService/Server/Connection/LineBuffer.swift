@@ -20,10 +20,8 @@ package struct LineBuffer {
     /// The buffer. The lines of ``next()`` are ranges of it, until more bytes are received or it is
     /// released.
     package private(set) var bytes: [UInt8]
-    private let lineLimit: Int
-    private let descriptorLimit: Int
-    private let charge: (Int) -> (any Sendable)?
-    private let chargeRoom: (Int) -> (any Sendable)?
+    private let lineLimit, descriptorLimit: Int
+    private let charge, chargeRoom: (Int) -> (any Sendable)?
     /// What counts the room beyond the usual.
     private var roomCharge: (any Sendable)?
     private var start = 0

@@ -14,7 +14,6 @@ public final class Listener: Sendable {
     private let inode: UInt64
     private let isOpen = Atomic<Bool>(true)
 
-    /// How many connections may wait to be accepted.
     private static let backlog: Int32 = 512
 
     /// Creates a socket at `path` for the users and groups of `access`, whose mode is set before

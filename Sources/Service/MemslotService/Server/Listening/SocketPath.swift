@@ -56,7 +56,6 @@ public struct SocketPath: Hashable, Sendable {
     /// Locked by the server. Never removed: two servers could lock two files of one name.
     var lockPath: String { path + ".lock" }
 
-    /// Opens the lock file, or creates it.
     func openLock() throws(ListeningError) -> Int32 {
         let name = lockPath
         let descriptor = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0o600)
