@@ -62,7 +62,7 @@ package struct ChangePicture: Sendable {
         }
         items.sort { ($0.slot.first, $0.slot.assignedID) < ($1.slot.first, $1.slot.assignedID) }
         for (index, hole) in items.map(\.slot).holesBefore().enumerated() {
-            items[index] = items[index].following(hole: hole)
+            items[index].hole = hole
         }
         for entry in entries where entry.mark == .removed || entry.mark == .replaced {
             guard let slot = entry.before else { continue }
@@ -79,17 +79,15 @@ package struct ChangePicture: Sendable {
 
     /// Draws each hole before the slots that were removed from it, so that rows ascend.
     private static func raiseHoles(in items: inout [MapItem]) {
-        for index in items.indices where items[index].hole > 0 {
+        for index in items.indices where !items[index].hole.isEmpty {
             var first = index
             while first > 0, items[first - 1].isGone,
-                items[first - 1].slot.first >= items[index].holeStart
+                items[first - 1].slot.first >= items[index].hole.lowerBound
             {
                 first -= 1
             }
             guard first < index else { continue }
-            (items[first].hole, items[first].holeStart) =
-                (items[index].hole, items[index].holeStart)
-            items[index].hole = 0
+            (items[first].hole, items[index].hole) = (items[index].hole, 0..<0)
         }
     }
 }

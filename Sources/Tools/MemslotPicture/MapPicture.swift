@@ -86,7 +86,7 @@ private struct MapSVG {
         let all = [
             ("ram", "memory", kinds.contains("ram")), ("ro", "read-only", kinds.contains("ro")),
             ("gmem", "guest_memfd", kinds.contains("gmem")),
-            ("gap", "hole", items.contains { $0.hole > 0 }),
+            ("gap", "hole", items.contains { !$0.hole.isEmpty }),
         ]
         return all.filter(\.2).map { ($0.0, $0.1) }
     }
@@ -106,10 +106,10 @@ private struct MapSVG {
             switch piece {
             case .item(let index):
                 let item = space.items[index]
-                if item.hole > 0 {
-                    let height = 30 + LogScale.abovePage(item.hole) / 128
-                    row(item.holeStart, height: height, isBroken: true)
-                    canvas.hole(item.hole, in: frame)
+                if !item.hole.isEmpty {
+                    let height = 30 + LogScale.abovePage(item.hole.length) / 128
+                    row(item.hole.lowerBound, height: height, isBroken: true)
+                    canvas.hole(item.hole.length, in: frame)
                     frame.y += height
                 }
                 let height = 30 + LogScale.abovePage(item.slot.size.rawValue) / 16

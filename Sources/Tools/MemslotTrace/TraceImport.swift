@@ -1,3 +1,4 @@
+import MemslotScenario
 package import Memslots
 
 package struct TraceImport: Sendable {
@@ -36,7 +37,7 @@ package struct TraceImporter {
     }
 
     private let options: Options
-    private var splitter = LineSplitter()
+    private var splitter = LineSplitter(limit: 65_536)
     private var reader = TraceReader()
 
     package init(options: Options = Options()) {
@@ -45,7 +46,8 @@ package struct TraceImporter {
     }
 
     package mutating func consume(_ bytes: ArraySlice<UInt8>) {
-        splitter.split(bytes) { reader.consume(line: $0) }
+        splitter.add(bytes)
+        while let line = splitter.next() { reader.consume(line: line) }
     }
 
     package mutating func consume(_ bytes: [UInt8]) { consume(bytes[...]) }
@@ -54,7 +56,7 @@ package struct TraceImporter {
     package mutating func finish() throws(TraceError) -> TraceImport {
         let last = splitter.remainder()
         if let last { reader.consume(line: last) }
-        reader.log.counts.overlongLines = splitter.overlongLines
+        reader.log.counts[.overlongLines] = splitter.overlongLines
         return try TraceAssembly(log: reader.finish(isCut: last != nil), options: options)
             .assemble()
     }
@@ -79,52 +81,5 @@ package enum TraceError: Error, Hashable, Sendable, CustomStringConvertible {
                 + "KVM_SET_USER_MEMORY_REGION2. Record the VMM with: "
                 + "memslotctl run --record FILE -- VMM …"
         }
-    }
-}
-
-/// Splits a stream of bytes into lines, of which those longer than ``limit`` are truncated.
-struct LineSplitter {
-    static let limit = 65_536
-
-    private var carried: [UInt8] = []
-    private(set) var overlongLines = 0
-    private var isOverlong = false
-
-    mutating func split(_ chunk: ArraySlice<UInt8>, line: (ArraySlice<UInt8>) -> Void) {
-        var rest = chunk
-        while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
-            let head = rest[..<end]
-            rest = rest[(end + 1)...]
-            // Most lines are whole, and need no copy.
-            if carried.isEmpty, head.count <= Self.limit {
-                line(head.withoutReturn)
-                continue
-            }
-            carry(head)
-            let whole = carried[...]
-            (carried, isOverlong) = ([], false)
-            line(whole.withoutReturn)
-        }
-        carry(rest)
-    }
-
-    mutating func remainder() -> ArraySlice<UInt8>? {
-        defer { carried = [] }
-        return carried.isEmpty ? nil : carried[...].withoutReturn
-    }
-
-    private mutating func carry(_ bytes: ArraySlice<UInt8>) {
-        let room = Self.limit - carried.count
-        carried += bytes.prefix(room)
-        if bytes.count > room, !isOverlong {
-            isOverlong = true
-            overlongLines += 1
-        }
-    }
-}
-
-extension ArraySlice<UInt8> {
-    fileprivate var withoutReturn: ArraySlice<UInt8> {
-        last == UInt8(ascii: "\r") ? dropLast() : self
     }
 }

@@ -40,7 +40,7 @@ struct DamagedLogTests {
         log.set(1, 1, at: 0, size: 4096)
         let result = try imported(log.text)
         #expect(result.callCounts == [2])
-        #expect(result.report.counts.undecodedCalls == 1)
+        #expect(result.report.counts[.undecodedCalls] == 1)
         #expect(result.report.surprises.map(\.surprise) == [.undecoded])
         #expect(result.lines[2].contains("\"recordedOperations\":2,\"undecodedOperations\":1"))
         #expect(result.report.text.contains("line 2: changes a slot in a way that strace"))
@@ -85,7 +85,7 @@ struct DamagedLogTests {
             """
         let result = try imported(log)
         #expect(result.callCounts == [1])
-        #expect(result.report.counts.unfinishedCalls == 1)
+        #expect(result.report.counts[.unfinishedCalls] == 1)
     }
 
     @Test("small stamps are moments of their own, unless they begin with 0 or go back")
@@ -156,7 +156,8 @@ struct DamagedLogTests {
                 importer.consume(bytes)
                 let result = try importer.finish()
                 let sum = result.callCounts.reduce(0, +)
-                outcomes[sum == result.report.counts.slotCalls ? "imported" : "lost", default: 0] +=
+                outcomes[
+                    sum == result.report.counts[.slotCalls] ? "imported" : "lost", default: 0] +=
                     1
                 _ = result.lines.count + result.report.text.count
             } catch {
@@ -183,7 +184,7 @@ struct DamagedLogTests {
         log.set(1, 1, at: 4096, size: 4096)
         let result = try imported(log.text)
         #expect(result.callCounts == [2])
-        #expect(result.report.counts.overlongLines == 1)
+        #expect(result.report.counts[.overlongLines] == 1)
     }
 
     @Test("an invalid VM name is replaced")

@@ -88,13 +88,13 @@ struct FieldHoleTests {
         let report = try report("stacks-k.log")
         #expect(report.headline == "no memory was missing")
         #expect(report.removedBytes == 8192)
-        #expect(report.counts.slotCalls == 3)
+        #expect(report.counts[.slotCalls] == 3)
     }
 
     @Test("a wrapped mail is joined")
     func wrapped() throws {
         let report = try report("wrapped-mail.log")
-        #expect(report.counts.joinedLines == 4)
+        #expect(report.counts[.joinedLines] == 4)
         #expect(
             report.scenario.finalSlots.first?.map(\.size.rawValue) == [1 << 30, 4096])
         #expect(report.text.contains("4 wrapped lines joined"))

@@ -101,7 +101,7 @@ struct FixtureScenarioTests {
         }
         let result = try imported(trace)
         #expect(result.callCounts.reduce(0, +) == wanted)
-        #expect(result.report.counts.slotCalls == wanted)
+        #expect(result.report.counts[.slotCalls] == wanted)
         #expect(result.report.surprises == [])
         #expect(!result.callCounts.contains(0))
     }
@@ -136,7 +136,7 @@ struct FixtureScenarioTests {
     @Test("the report names what QEMU took from the guest")
     func report() throws {
         let report = try imported(Recordings.trace("q35-seabios-boot")).report
-        #expect(report.counts.slotCalls == 37)
+        #expect(report.counts[.slotCalls] == 37)
         #expect(report.scenario.transactions.count == 10)
         #expect(report.transactionsWithHoles == 6)
         let text = report.text

@@ -48,7 +48,7 @@ struct GroupingTests {
             log.set(6, 1, at: 4096, size: 4096)
         }
         #expect(result.callCounts == [1, 1])
-        #expect(result.report.counts.runs == 1)
+        #expect(result.report.counts[.runs] == 1)
     }
 
     @Test("another thread's slot call ends a transaction, its other calls don't")
@@ -88,7 +88,7 @@ struct GroupingTests {
         }
         #expect(result.callCounts == [2])
         #expect(result.report.counts.failedCalls == ["EINVAL": 2])
-        #expect(result.report.counts.unfinishedCalls == 1)
+        #expect(result.report.counts[.unfinishedCalls] == 1)
         #expect(result.report.text.contains("left out: 2 failed calls (2 EINVAL)"))
     }
 
@@ -120,10 +120,10 @@ struct GroupingTests {
             log.set(5, 0, at: 4096, size: 0)
         }
         let changes = try #require(result.scenario.transactions.first?.changes)
-        #expect(changes.created == 1)
-        #expect(changes.moved == 1)
-        #expect(changes.reflagged == 1)
-        #expect(changes.deleted == 1)
+        #expect(changes[.create] == 1)
+        #expect(changes[.move] == 1)
+        #expect(changes[.reflag] == 1)
+        #expect(changes[.delete] == 1)
         #expect(result.report.surprises == [])
     }
 }

@@ -83,7 +83,7 @@ struct StraceFormTests {
         ])
     func decorations(form: String) throws {
         let text = form.replacing(", R)", with: ", \(LogWriter.region(1, 0, 4096)))")
-        #expect(try imported(text + "\n").report.counts.slotCalls == 1)
+        #expect(try imported(text + "\n").report.counts[.slotCalls] == 1)
     }
 
     @Test("signals, exits, other calls and other programs' words don't matter")
@@ -102,7 +102,7 @@ struct StraceFormTests {
         log.line(5, "+++ exited with 0 +++")
         let result = try imported(log.text)
         #expect(result.callCounts == [2])
-        #expect(result.report.counts.unfinishedCalls == 0)
+        #expect(result.report.counts[.unfinishedCalls] == 0)
     }
 
     @Test("-r counts from line to line, -tt goes past midnight")

@@ -39,7 +39,7 @@ struct ChangeEntry {
 }
 
 /// The effect of a change on a slot.
-package enum ChangeMark: String, Hashable, Sendable, CaseIterable, CustomStringConvertible {
+package enum ChangeMark: String, Hashable, Sendable, CaseIterable {
     case added
     case removed
     /// At another guest physical address. Drawn `>`, with the old address.
@@ -49,8 +49,6 @@ package enum ChangeMark: String, Hashable, Sendable, CaseIterable, CustomStringC
     /// Removed and added again under its id. Drawn as `-` and `+`.
     case replaced
     case unchanged
-
-    package var description: String { rawValue }
 
     /// The number of each mark, in the order of the marks; marks that do not occur are omitted.
     static func counts(_ marks: [ChangeMark?]) -> [(mark: ChangeMark, count: Int)] {

@@ -3,21 +3,13 @@ import Memslots
 /// A slot in a picture, with the hole before it and, in the picture of a change, its mark.
 struct MapItem {
     var slot: Memslot
-    /// Unmapped bytes before the slot; 0 if none.
-    var hole: UInt64 = 0
-    var holeStart: UInt64 = 0
+    /// The unmapped range before the slot, perhaps empty.
+    var hole: Range<UInt64> = 0..<0
     /// The slot's mark; `nil` in the map of one array.
     var mark: ChangeMark?
     /// Whether the row shows the slot as it was before the change.
     var isGone = false
     var counterpart: Memslot?
-
-    func following(hole bytes: UInt64) -> MapItem {
-        var item = self
-        item.hole = bytes
-        item.holeStart = slot.first - bytes
-        return item
-    }
 }
 
 /// Neighbours with equal values are folded.
@@ -36,14 +28,14 @@ extension MapItem {
         var likeness = MapLikeness(mark: mark, isGone: isGone)
         if mark != .unchanged {
             likeness.size = slot.size.rawValue
-            likeness.hole = hole
+            likeness.hole = hole.length
             likeness.flags = slot.flags.rawValue
             likeness.memory = slot.memory?.object.rawValue ?? 0
             likeness.shift = slot.first &- (counterpart?.first ?? slot.first)
         }
         let isChange = mark != nil && mark != .unchanged
         return FoldItem(
-            likeness: likeness, rows: hole > 0 ? 2 : 1,
+            likeness: likeness, rows: hole.isEmpty ? 1 : 2,
             weight: slot.size.rawValue >> 1 | (isChange ? 1 << 63 : 0))
     }
 }
@@ -55,15 +47,15 @@ struct MapSpace {
 
     static func spaces(of slots: [Memslot]) -> [MapSpace] {
         slots.sortedByAddress().split(by: \.addressSpace).map { part in
-            let items = zip(part, part.holesBefore()).map { MapItem(slot: $0).following(hole: $1) }
+            let items = zip(part, part.holesBefore()).map { MapItem(slot: $0, hole: $1) }
             return MapSpace(id: part[0].addressSpace, items: items)
         }
     }
 
     /// `10 slots, 4 GiB; 6 holes, 1.9 GiB`.
     var summary: String {
-        let holes = items.reduce(UInt64(0)) { $0.addingSaturated($1.hole) }
-        let count = items.count { $0.hole > 0 }
+        let holes = items.reduce(UInt64(0)) { $0.addingSaturated($1.hole.length) }
+        let count = items.count { !$0.hole.isEmpty }
         let mapped = items.map(\.slot).countAndSize
         return count == 0
             ? mapped : mapped + "; \(counted(count, "hole")), \(HumanSize(bytes: holes))"

@@ -21,6 +21,11 @@ extension UInt64 {
     }
 }
 
+extension Range<UInt64> {
+    /// The number of bytes, which may exceed an `Int`.
+    var length: UInt64 { upperBound - lowerBound }
+}
+
 extension [Memslot] {
     /// `10 slots, 4 GiB`.
     var countAndSize: String {
@@ -35,12 +40,12 @@ extension [Memslot] {
         }
     }
 
-    /// The unmapped bytes before each slot of one address space in order of address.
-    func holesBefore() -> [UInt64] {
+    /// The unmapped range before each slot of one address space in order of address.
+    func holesBefore() -> [Range<UInt64>] {
         var reached: UInt64 = 0
         return map { slot in
             defer { reached = Swift.max(reached, slot.end) }
-            return slot.first > reached ? slot.first - reached : 0
+            return Swift.min(reached, slot.first)..<slot.first
         }
     }
 }

@@ -77,7 +77,7 @@ struct SlotGroup {
 
     /// `497 holes of 8 MiB`, or `12 holes, 3 GiB in all`; `nil` without holes.
     var holeText: String? {
-        let holes = items.map(\.hole).filter { $0 > 0 }
+        let holes = items.map(\.hole.length).filter { $0 > 0 }
         guard let first = holes.first else { return nil }
         if holes.allSatisfy({ $0 == first }) {
             return "\(counted(holes.count, "hole")) of \(HumanSize(bytes: first))"

@@ -22,7 +22,7 @@ struct MapRow {
         for piece in folded(items.map(\.foldItem), limit: limit) {
             switch piece {
             case .item(let index):
-                if items[index].hole > 0 { rows.append(hole(before: items[index])) }
+                if !items[index].hole.isEmpty { rows.append(hole(items[index].hole)) }
                 rows.append(slot(items[index], labels))
             case .fold(let range): rows.append(fold(SlotGroup(items[range])))
             }
@@ -30,11 +30,12 @@ struct MapRow {
         return rows
     }
 
-    private static func hole(before item: MapItem) -> MapRow {
+    private static func hole(_ range: Range<UInt64>) -> MapRow {
         MapRow(
-            first: item.holeStart, last: item.holeStart + (item.hole - 1),
-            size: HumanSize(bytes: item.hole).description,
-            bar: SizeBar(kind: .hole, bytes: item.hole), backing: "hole", ink: .dim, barInk: .dim)
+            first: range.lowerBound, last: range.upperBound - 1,
+            size: HumanSize(bytes: range.length).description,
+            bar: SizeBar(kind: .hole, bytes: range.length), backing: "hole", ink: .dim,
+            barInk: .dim)
     }
 
     private static func fold(_ group: SlotGroup) -> MapRow {

@@ -15,13 +15,12 @@ struct StyledLine {
     func text(limit: Int?, colour: Bool) -> String {
         var pieces = pieces
         if let limit, width > limit { pieces = cutPieces(to: limit) }
-        while let last = pieces.last {
-            let kept = last.text.droppingTrailingSpaces
-            guard kept.isEmpty else {
-                pieces[pieces.count - 1].text = kept
-                break
+        while let last = pieces.last?.text, last.isEmpty || last.hasSuffix(" ") {
+            if last.isEmpty {
+                pieces.removeLast()
+            } else {
+                pieces[pieces.count - 1].text.removeLast()
             }
-            pieces.removeLast()
         }
         return pieces.map { colour ? $0.ink.painting($0.text) : $0.text }.joined()
     }
@@ -41,13 +40,6 @@ struct StyledLine {
             used += size
         }
         return kept
-    }
-}
-
-extension String {
-    var droppingTrailingSpaces: String {
-        guard let last = lastIndex(where: { $0 != " " }) else { return "" }
-        return String(self[...last])
     }
 }
 

@@ -84,29 +84,25 @@ package struct TextTable: Sendable {
     }
 }
 
-/// `text` in lines of at most `width` columns, broken at spaces if possible.
-func wrapped(_ text: String, to width: Int) -> [String] {
+/// `text` in lines of at most `width` columns, but those after the first of `indent` less: broken at
+/// a space past its first `indent` columns, or where it has none, within a word.
+func wrapped(_ text: String, to width: Int, indent: Int = 0) -> [String] {
     var lines: [String] = []
-    var line = ""
-    var used = 0
-    func close() {
-        if !line.isEmpty { lines.append(line.droppingTrailingSpaces) }
-        (line, used) = ("", 0)
-    }
-    for word in text.split(separator: " ") {
-        let size = displayWidth(of: String(word))
-        if used > 0, used + size > width { close() }
-        for character in word {
-            let columns = displayWidth(of: character)
-            if used + columns > width { close() }
-            line.append(character)
-            used += columns
+    var rest = text[...]
+    var limit = width
+    while displayWidth(of: String(rest)) > limit {
+        var (used, end, space) = (0, rest.startIndex, rest.startIndex)
+        while end < rest.endIndex, used == 0 || used + displayWidth(of: rest[end]) <= limit {
+            used += displayWidth(of: rest[end])
+            if rest[end] == " ", end > rest.index(rest.startIndex, offsetBy: indent) { space = end }
+            end = rest.index(after: end)
         }
-        line.append(" ")
-        used += 1
+        let isBetween = rest[end...].first == " " || space == rest.startIndex
+        lines.append(String(rest[..<(isBetween ? end : space)]))
+        rest = rest[(isBetween ? end : space)...].drop { $0 == " " }
+        limit = max(min(12, width), width - indent)
     }
-    close()
-    return lines
+    return lines + [String(rest)]
 }
 
 /// `line` continued on further lines, indented by two columns more, if it is wider than `width`.
@@ -114,22 +110,6 @@ func wrapped(_ text: String, to width: Int) -> [String] {
 func folded(_ line: String, to width: Int?) -> String {
     guard let width, displayWidth(of: line) > width, !line.utf8.contains(0x1b) else { return line }
     let indent = line.prefix { $0 == " " }.count + 2
-    var lines: [Substring] = []
-    var rest = line[...]
-    var limit = max(12, width)
-    while displayWidth(of: String(rest)) > limit {
-        var (used, end, space) = (0, rest.startIndex, rest.startIndex)
-        while used + displayWidth(of: rest[end]) <= limit {
-            used += displayWidth(of: rest[end])
-            if rest[end] == " ", end > rest.index(rest.startIndex, offsetBy: indent) { space = end }
-            end = rest.index(after: end)
-        }
-        // A word longer than the line is broken.
-        let edge = rest[end] == " " || space == rest.startIndex ? end : space
-        lines.append(rest[..<edge])
-        rest = rest[edge...].drop { $0 == " " }
-        limit = max(12, width - indent)
-    }
-    lines.append(rest)
-    return lines.map(String.init).joined(separator: "\n" + String(repeating: " ", count: indent))
+    return wrapped(line, to: max(12, width), indent: indent)
+        .joined(separator: "\n" + String(repeating: " ", count: indent))
 }

@@ -28,9 +28,9 @@ extension JSONWriter {
         member("userspace_addr", address: region.userspaceAddress)
     }
 
-    package mutating func member(errno: Errno?) {
+    package mutating func member(errno: String?) {
         key("errno")
-        if let errno { string(errno.name) } else { null() }
+        if let errno { string(errno) } else { null() }
     }
 
     private mutating func members(of call: RawCall) {
@@ -66,7 +66,7 @@ extension JSONWriter {
     }
 
     private mutating func members(of reply: RawReply) {
-        member(errno: reply.errno)
+        member(errno: reply.errno?.name)
         if let runs = reply.dirtyPages {
             list("dirty", runs) { writer, run in
                 writer.beginArray()

@@ -4,13 +4,11 @@ import Memslots
 /// Decides which lines of a scenario to skip on KVM: those that need a simulator or more than the
 /// host has, and then those of a VM that a skipped line would have changed.
 struct KVMReplay {
-    private let host: HostLimits
-    private var vms: [Name: ReplayedVM] = [:]
+    let host: HostLimits
+    private(set) var vms: [Name: ReplayedVM] = [:]
 
     /// KVM allocates about 8 bytes per page; hosts have no memory for arrays of any size.
     private static let mostBytes: UInt64 = 1 << 39
-
-    init(on host: HostLimits) { self.host = host }
 
     enum Verdict: Equatable {
         case play
@@ -141,10 +139,8 @@ struct KVMReplay {
 }
 
 struct HostLimits: Sendable {
-    private let maxSlots: UInt32
-    private let addressSpaces: UInt32
-    private let guestPhysicalBits: UInt32
-    private let userspaceEnd: UserspaceAddress
+    /// The host's numbers; its profile, its kernel and its pages are those of any host.
+    private var limits = SimulatedParameters()
     fileprivate let flags: [String]
     /// Whether guest ranges can be private.
     let hasMemoryAttributes: Bool
@@ -157,10 +153,10 @@ struct HostLimits: Sendable {
             let end = capabilities["userspaceEnd"]?.string, end.hasPrefix("0x"),
             let userspaceEnd = UInt64(end.dropFirst(2), radix: 16)
         else { return nil }
-        self.maxSlots = UInt32(clamping: maxSlots)
-        self.addressSpaces = UInt32(clamping: addressSpaces)
-        self.guestPhysicalBits = UInt32(clamping: bits)
-        self.userspaceEnd = UserspaceAddress(userspaceEnd)
+        limits.maxSlots = UInt32(clamping: maxSlots)
+        limits.addressSpaces = UInt32(clamping: addressSpaces)
+        limits.guestPhysicalBits = UInt32(clamping: bits)
+        limits.userspaceEnd = UserspaceAddress(userspaceEnd)
         hasMemoryAttributes = capabilities["memoryAttributes"]?.bool == true
         flags = (capabilities["flags"]?.elements).map { $0.compactMap(\.string) } ?? []
     }
@@ -168,40 +164,41 @@ struct HostLimits: Sendable {
     /// What the scenario's VM needs and this host lacks; limits left at their default may differ.
     func lack(for asked: SimulatedParameters) -> String? {
         let usual = SimulatedParameters()
+        func differs<Limit: Equatable>(_ limit: KeyPath<SimulatedParameters, Limit>) -> Bool {
+            ![limits[keyPath: limit], usual[keyPath: limit]].contains(asked[keyPath: limit])
+        }
         if let profile = asked.profile, profile != .x86 {
             return "the VM has the rules of \(profile.rawValue)"
         }
         if asked.kernel != usual.kernel { return "the VM has the rules of Linux \(asked.kernel)" }
         if asked.pageSize != usual.pageSize { return "the VM has pages of \(asked.pageSize) bytes" }
-        if asked.addressSpaces > addressSpaces {
-            return
-                "the host has \(addressSpaces) address space, the VM needs \(asked.addressSpaces)"
+        if asked.addressSpaces > limits.addressSpaces {
+            return "the host has \(limits.addressSpaces) address space, the VM needs "
+                + "\(asked.addressSpaces)"
         }
         if let missing = asked.flags.names.first(where: { !flags.contains($0) }) {
             return "the host has no \(missing) slots"
         }
-        if asked.maxSlots != maxSlots, asked.maxSlots != usual.maxSlots {
-            return "the host has \(maxSlots) slots, the VM needs \(asked.maxSlots)"
+        if differs(\.maxSlots) {
+            return "the host has \(limits.maxSlots) slots, the VM needs \(asked.maxSlots)"
         }
-        let bits = asked.guestPhysicalBits
-        if bits != guestPhysicalBits, bits != usual.guestPhysicalBits {
-            return "the host has \(guestPhysicalBits) guest physical bits, the VM needs \(bits)"
+        if differs(\.guestPhysicalBits) {
+            return "the host has \(limits.guestPhysicalBits) guest physical bits, the VM needs "
+                + "\(asked.guestPhysicalBits)"
         }
-        let end = asked.userspaceEnd
-        if end != userspaceEnd, end != usual.userspaceEnd {
-            return "the host's user space ends at \(userspaceEnd), the VM's at \(end)"
-        }
-        return nil
+        return differs(\.userspaceEnd)
+            ? "the host's user space ends at \(limits.userspaceEnd), the VM's at "
+                + "\(asked.userspaceEnd)" : nil
     }
 
     /// The kinds of faults that this host reports for other values than the requested VM.
     func kindsThatDiffer(from asked: SimulatedParameters) -> Set<String> {
         // KVM's own pages and guest_memfd always differ from a simulator.
         var kinds: Set<ErrorKind> = [.reservedAddress, .guestMemfdMissing]
-        if asked.addressSpaces != addressSpaces { kinds.insert(.badAddressSpace) }
-        if asked.maxSlots != maxSlots { kinds.formUnion([.slotOutOfRange, .tooManySlots]) }
-        if asked.guestPhysicalBits != guestPhysicalBits { kinds.insert(.addressTooLarge) }
-        if asked.userspaceEnd != userspaceEnd { kinds.insert(.badUserspaceAddress) }
+        if asked.addressSpaces != limits.addressSpaces { kinds.insert(.badAddressSpace) }
+        if asked.maxSlots != limits.maxSlots { kinds.formUnion([.slotOutOfRange, .tooManySlots]) }
+        if asked.guestPhysicalBits != limits.guestPhysicalBits { kinds.insert(.addressTooLarge) }
+        if asked.userspaceEnd != limits.userspaceEnd { kinds.insert(.badUserspaceAddress) }
         return Set(kinds.map(\.name))
     }
 }

@@ -71,7 +71,7 @@ package struct ScenarioPlayer {
         line.request(
             method: Method.serverInfo.rawValue, id: RequestID(makeID()), params: [UInt8]?.none)
         let kvm = try exchange(line)["result"]?["backends"]?["kvm"]
-        replay = HostLimits(kvm?["capabilities"]).map { KVMReplay(on: $0) }
+        replay = HostLimits(kvm?["capabilities"]).map { KVMReplay(host: $0) }
         guard replay == nil, backend == .kvm else { return nil }
         return kvm?["reason"]?.string ?? "the service has no KVM backend"
     }
@@ -140,10 +140,12 @@ package struct InProcessTarget: ScenarioTarget {
     }
 }
 
-/// A daemon behind a socket. A class, because a connection can't be copied.
+/// A daemon behind a socket, and the VMs that a scenario created there. A class, because a connection
+/// can't be copied.
 package final class SocketTarget: ScenarioTarget {
     // Unsafe: one thread at a time uses a target, as `mutating` requires.
     nonisolated(unsafe) private var connection: ClientConnection
+    nonisolated(unsafe) private var vms: [String] = []
 
     /// Connects to the socket at `path`, as ``ClientConnection/init(_:serverUser:)``.
     package init(_ path: SocketPath, serverUser: UInt32? = nil) throws(TargetLost) {
@@ -153,5 +155,21 @@ package final class SocketTarget: ScenarioTarget {
     /// Sends a line and waits for its reply; ignores notifications.
     package func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] {
         try connection.exchange(line + [UInt8(ascii: "\n")]).line
+    }
+
+    package func record(_ played: ScenarioPlayer.Played) {
+        guard let vm = played.vm, played.reply?["result"] != nil else { return }
+        if played.method == Method.vmCreate.rawValue { vms.append(vm) }
+        if played.method == Method.vmDestroy.rawValue { vms.removeAll { Name($0) == Name(vm) } }
+    }
+
+    /// Destroys the VMs of the recorded lines. If the daemon is gone, so are its VMs.
+    package func destroyVMs() {
+        for vm in vms {
+            var line = JSONWriter()
+            line.request(.vmDestroy, vm: vm, id: 0)
+            do throws(TargetLost) { _ = try exchange(Array(line.bytes.dropLast())) } catch { break }
+        }
+        vms = []
     }
 }

@@ -43,12 +43,12 @@ struct ByteScanner {
         return bytes[start..<position]
     }
 
-    /// Reads decimal digits; `nil` if there are none, or on overflow.
-    mutating func decimal() -> UInt64? {
+    /// Reads digits; `nil` if there are none, or on overflow.
+    private mutating func digits(radix: UInt64) -> UInt64? {
         let start = position
         var value: UInt64 = 0
-        while !isAtEnd, let digit = bytes[position].decimalDigit {
-            let (product, high) = value.multipliedReportingOverflow(by: 10)
+        while !isAtEnd, let digit = bytes[position].hexDigit, digit < radix {
+            let (product, high) = value.multipliedReportingOverflow(by: radix)
             let (sum, carry) = product.addingReportingOverflow(digit)
             guard !high, !carry else { return nil }
             value = sum
@@ -57,18 +57,12 @@ struct ByteScanner {
         return position == start ? nil : value
     }
 
+    mutating func decimal() -> UInt64? { digits(radix: 10) }
+
     /// Reads `0x…`, decimal digits or `NULL`; `nil` if none of them is next.
     mutating func number() -> UInt64? {
         if skip("NULL") { return 0 }
-        guard skip("0x") else { return decimal() }
-        let start = position
-        var value: UInt64 = 0
-        while !isAtEnd, let digit = bytes[position].hexDigit {
-            guard value >> 60 == 0 else { return nil }
-            value = value << 4 | digit
-            position += 1
-        }
-        return position == start ? nil : value
+        return digits(radix: skip("0x") ? 16 : 10)
     }
 
     /// Skips `/* … */` and the spaces before it, if it is next.

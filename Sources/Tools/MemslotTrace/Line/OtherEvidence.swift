@@ -3,8 +3,8 @@ import Memslots
 struct EvidenceCall {
     var kind: EvidenceKind
     var process: ThreadID?
-    /// The time at which the call had returned, in nanoseconds since 1970.
-    var time: UInt64?
+    /// The time at which the call had returned.
+    var stamp: TraceStamp?
     var region: RawRegion
     var hasUserAddress = true
     var result: StraceSlotCall.Outcome
@@ -16,7 +16,7 @@ struct EvidenceCall {
     /// QEMU's trace event, with or without `PID@TIME:`, of old and new versions.
     private static func event(_ line: ArraySlice<UInt8>) -> EvidenceCall? {
         guard let start = line.firstPosition(of: "kvm_set_user_memory ") else { return nil }
-        let members = NamedNumbers(line[start...])
+        let members = NamedNumbers(text: line[start...])
         guard let slot = members["Slot#"], members["flags="] != nil, let gpa = members["gpa="],
             let size = members["size="], let user = members["ua="], let result = members["ret="]
         else { return nil }
@@ -35,7 +35,8 @@ struct EvidenceCall {
             if scanner.skip("@"), let seconds = scanner.decimal(), seconds < 1 << 33,
                 scanner.skip("."), let micro = scanner.decimal(), micro < 1_000_000
             {
-                call.time = seconds * 1_000_000_000 + micro * 1000
+                let nanoseconds = seconds * 1_000_000_000 + micro * 1000
+                call.stamp = TraceStamp(kind: .unix, nanoseconds: nanoseconds)
             }
         }
         return call
@@ -46,7 +47,7 @@ struct EvidenceCall {
         guard let start = line.firstPosition(of: "KVM_SET_USER_MEMORY_REGION"),
             let failed = line[start...].firstPosition(of: " failed, slot=")
         else { return nil }
-        let members = NamedNumbers(line[failed...])
+        let members = NamedNumbers(text: line[failed...])
         guard let slot = members["slot="], let address = members["start="],
             let size = members["size="]
         else { return nil }
@@ -99,8 +100,6 @@ struct EvidenceCall {
 /// Numbers that follow their names in a text: `slot=2, start=0xffc84000`.
 private struct NamedNumbers {
     let text: ArraySlice<UInt8>
-
-    init(_ text: ArraySlice<UInt8>) { self.text = text }
 
     /// The number after `name`, negative ones in two's complement; `nil` if there is none.
     subscript(name: StaticString) -> UInt64? {

@@ -16,7 +16,6 @@ struct StraceLine {
 
     var thread: ThreadID?
     var stamp: TraceStamp?
-    var isCoarse = false
     var content: Content = .other
 
     init(_ bytes: ArraySlice<UInt8>) {
@@ -52,7 +51,7 @@ struct StraceLine {
     private mutating func read(_ scanner: inout ByteScanner) -> Bool {
         readThread(&scanner)
         scanner.skipSpaces()
-        stamp = TraceStamp.read(&scanner, isCoarse: &isCoarse)
+        stamp = TraceStamp.read(&scanner)
         scanner.skipSpaces()
         skipExtras(&scanner)
         if scanner.skip("<... ") { return readResumed(&scanner) }

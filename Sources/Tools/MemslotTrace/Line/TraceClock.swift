@@ -1,16 +1,21 @@
-enum TraceStamp: Hashable {
-    /// `-ttt`: nanoseconds since 1970.
-    case unix(UInt64)
-    /// `-t`, `-tt`: nanoseconds since midnight.
-    case timeOfDay(UInt64)
-    /// `-r`: nanoseconds since the line before; or `-ttt` with another origin.
-    case small(UInt64)
+/// A time at the start of a line of strace's log.
+struct TraceStamp: Hashable {
+    enum Kind {
+        /// `-ttt`: since 1970.
+        case unix
+        /// `-t`, `-tt`: since midnight.
+        case timeOfDay
+        /// `-r`: since the line before; or `-ttt` with another origin.
+        case small
+    }
 
-    var isDate: Bool { if case .unix = self { true } else { false } }
-    var isSmall: Bool { if case .small = self { true } else { false } }
+    var kind: Kind
+    var nanoseconds: UInt64
+    /// Whether it has no fraction of a second.
+    var isCoarse = false
 
-    /// Reads a time, if one is next. Sets `isCoarse` if the time has no fraction of a second.
-    static func read(_ scanner: inout ByteScanner, isCoarse: inout Bool) -> TraceStamp? {
+    /// Reads a time, if one is next.
+    static func read(_ scanner: inout ByteScanner) -> TraceStamp? {
         var ahead = scanner
         guard let first = ahead.decimal(), first < 1 << 33 else { return nil }
         var seconds = first
@@ -29,10 +34,9 @@ enum TraceStamp: Hashable {
             return nil
         }
         scanner = ahead
-        if fraction == nil { isCoarse = true }
-        let nanoseconds = seconds * 1_000_000_000 + (fraction ?? 0)
-        if isTimeOfDay { return .timeOfDay(nanoseconds) }
-        return isDate ? .unix(nanoseconds) : .small(nanoseconds)
+        return TraceStamp(
+            kind: isTimeOfDay ? .timeOfDay : isDate ? .unix : .small,
+            nanoseconds: seconds * 1_000_000_000 + (fraction ?? 0), isCoarse: fraction == nil)
     }
 
     static func fraction(_ scanner: inout ByteScanner) -> UInt64? {
@@ -62,13 +66,14 @@ struct TraceClock {
     /// The time of `stamp` in nanoseconds. Requires the stamps of all lines, in order.
     mutating func moment(of stamp: TraceStamp) -> UInt64 {
         let dayLength: UInt64 = 86_400_000_000_000
-        switch stamp {
-        case .unix(let nanoseconds): latest = nanoseconds
-        case .timeOfDay(let nanoseconds):
+        let nanoseconds = stamp.nanoseconds
+        switch stamp.kind {
+        case .unix: latest = nanoseconds
+        case .timeOfDay:
             // More than half a day back: midnight has passed.
             if day &+ nanoseconds &+ dayLength / 2 < latest { day &+= dayLength }
             latest = day &+ nanoseconds
-        case .small(let nanoseconds):
+        case .small:
             let relative = countsFromPrevious ?? (nanoseconds == 0) || nanoseconds < latest
             countsFromPrevious = relative
             latest = relative ? latest &+ nanoseconds : nanoseconds

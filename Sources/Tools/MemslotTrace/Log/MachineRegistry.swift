@@ -22,33 +22,27 @@ package struct TracedMachine: Hashable, Sendable {
 struct MachineRegistry {
     private(set) var machines: [TracedMachine] = []
     private var live: [Int32: [Int]] = [:]
-    private var chosen: [Name: Int] = [:]
+    /// The VM that a thread used last under a descriptor.
+    private var chosen: [ThreadID: [Int32: Int]] = [:]
     private var process: [ThreadID: ThreadID] = [:]
-
-    private struct Name: Hashable {
-        var thread: ThreadID
-        var descriptor: Int32
-    }
 
     mutating func create(descriptor: Int32, thread: ThreadID, line: Int?) -> Int {
         let index = machines.count
         // A process can't use a number twice: the older VM was closed without a record.
         let alive = (live[descriptor] ?? []).filter {
-            !belong(thread, machines[$0].creator)
-                && chosen[Name(thread: thread, descriptor: descriptor)] != $0
+            !belong(thread, machines[$0].creator) && chosen[thread]?[descriptor] != $0
         }
         live[descriptor] = alive + [index]
-        chosen[Name(thread: thread, descriptor: descriptor)] = index
+        chosen[thread, default: [:]][descriptor] = index
         machines.append(TracedMachine(descriptor: descriptor, creator: thread, createdOnLine: line))
         return index
     }
 
     mutating func machine(descriptor: Int32, thread: ThreadID) -> Int? {
         guard let candidates = live[descriptor], let last = candidates.last else { return nil }
-        let name = Name(thread: thread, descriptor: descriptor)
-        if let known = chosen[name], candidates.contains(known) { return known }
+        if let known = chosen[thread]?[descriptor], candidates.contains(known) { return known }
         let index = candidates.count == 1 ? last : nearest(of: candidates, to: thread) ?? last
-        chosen[name] = index
+        chosen[thread, default: [:]][descriptor] = index
         return index
     }
 
@@ -61,7 +55,7 @@ struct MachineRegistry {
         guard let index = machine(descriptor: descriptor, thread: thread) else { return }
         let others = (live[copy] ?? []).filter { !belong(thread, machines[$0].creator) }
         live[copy] = others + [index]
-        chosen[Name(thread: thread, descriptor: copy)] = index
+        chosen[thread, default: [:]][copy] = index
     }
 
     mutating func clone(parent: ThreadID, child: ThreadID, sharesProcess: Bool) {

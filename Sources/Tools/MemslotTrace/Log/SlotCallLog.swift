@@ -4,7 +4,7 @@ package import Memslots
 /// The slot calls of a log: every successful one in order, with its context, and the first failed.
 struct SlotCallLog {
     var calls: [RecordedCall] = []
-    var failures: [FailedCall] = []
+    var failures: [RecordedCall] = []
     var runFaults: [RunFault] = []
     /// The last changes of user memory: the line, the call and the range.
     var memoryChanges: [MemoryChange] = []
@@ -26,17 +26,33 @@ struct SlotCallLog {
 
     /// The most slot calls that are kept, so that no log fills memory.
     static let limit = 1 << 20
+    /// The most failed calls that are kept.
+    static let failureLimit = 1_000
 
     /// Whether a call's thread enters `KVM_RUN`: anywhere in the log, or in a recording so far.
-    func isRunner(_ call: RecordedCall, among runners: Set<ThreadID>) -> Bool {
+    func isRunner(_ call: RecordedCall) -> Bool {
         runners.contains(call.thread) || isRecorded && call.runsBefore > 0
     }
 
-    mutating func add(_ failure: FailedCall) {
-        // A real VMM has few errnos; a forged log must not fill memory.
-        let isKnown = counts.failedCalls[failure.errno] != nil || counts.failedCalls.count < 64
-        counts.failedCalls[isKnown ? failure.errno : "other", default: 0] += 1
-        if failures.count < FailedCall.limit { failures.append(failure) }
+    /// Adds a call that has returned; returns whether it is one of ``calls`` now.
+    @discardableResult mutating func add(_ call: RecordedCall) -> Bool {
+        if let errno = call.errno {
+            // A real VMM has few errnos; a forged log must not fill memory.
+            let isKnown = counts.failedCalls[errno] != nil || counts.failedCalls.count < 64
+            counts.failedCalls[isKnown ? errno : "other", default: 0] += 1
+            if failures.count < Self.failureLimit { failures.append(call) }
+            return false
+        }
+        guard calls.count < Self.limit else {
+            counts[.excessCalls] += 1
+            return false
+        }
+        counts[.slotCalls] += 1
+        calls.append(call)
+        guard call.region == nil else { return true }
+        counts[.undecodedCalls] += 1
+        if counts.undecodedLines.count < 4 { counts.undecodedLines.append(call.line) }
+        return true
     }
 
     func vcpus(of machine: Int) -> KnownVCPUs {
@@ -48,36 +64,36 @@ struct SlotCallLog {
 
 /// The numbers of a log, as ``ImportReport/unknownBecause`` and its notes explain them.
 package struct TraceCounts: Hashable, Sendable {
-    package var lines = 0
+    package enum Count: Hashable, Sendable {
+        case lines
+        /// `KVM_RUN` calls, and condensed lines of them.
+        case runs
+        /// Slot calls that succeeded, including ``undecodedCalls``.
+        case slotCalls
+        case unfinishedCalls, undecodedCalls, cutCalls, malformedCalls, excessCalls
+        case overlongLines, joinedLines, unquotedLines, unreadLines
+        case orphanEnds, gaps, unfollowedThreads, assumedResults, arrays, lostRecords
+    }
+
+    private var counts: [Count: Int] = [:]
     package var kinds: [EvidenceKind: Int] = [:]
-    /// `KVM_RUN` calls, and condensed lines of them.
-    package var runs = 0
-    /// Slot calls that succeeded, including ``undecodedCalls``.
-    package var slotCalls = 0
     /// Slot calls that failed, by the errno's name. They are not part of the scenario.
     package var failedCalls: [String: Int] = [:]
-    package var unfinishedCalls = 0
-    package var undecodedCalls = 0
     package var undecodedLines: [Int] = []
-    package var overlongLines = 0
-    package var joinedLines = 0
-    package var unquotedLines = 0
-    package var cutCalls = 0
-    package var malformedCalls = 0
     package var faults: [TraceFault] = []
-    package var unreadLines = 0
-    package var orphanEnds = 0
-    package var gaps = 0
-    package var unfollowedThreads = 0
-    package var assumedResults = 0
-    package var arrays = 0
-    package var excessCalls = 0
-    package var lostRecords = 0
     package var endsMidCall = false
+
+    package subscript(count: Count) -> Int {
+        get { counts[count] ?? 0 }
+        set { counts[count] = newValue }
+    }
 
     /// Whether a vCPU may have been in the guest at a moment of which nothing is read.
     var mayHideRuns: Bool {
-        unreadLines + orphanEnds + gaps + unfollowedThreads + cutCalls + malformedCalls > 0
+        let hiding: [Count] = [
+            .unreadLines, .orphanEnds, .gaps, .unfollowedThreads, .cutCalls, .malformedCalls,
+        ]
+        return hiding.contains { self[$0] > 0 }
     }
 }
 
@@ -123,6 +139,10 @@ package struct TraceTime: TypedInteger {
         rawValue > earlier.rawValue ? rawValue - earlier.rawValue : 0
     }
 
+    func advanced(by nanoseconds: UInt64) -> TraceTime {
+        TraceTime(rawValue: rawValue &+ nanoseconds)
+    }
+
     /// The seconds from `earlier` to this time, in the form of a scenario's comments: `0.037408 s`.
     func seconds(since earlier: TraceTime) -> String {
         let microseconds = nanoseconds(since: earlier) / 1000
@@ -148,10 +168,9 @@ package struct Moment: Hashable, Sendable {
     var epoch = 0
 
     func advanced(by nanoseconds: UInt64) -> Moment {
-        func later(_ time: TraceTime) -> TraceTime {
-            TraceTime(rawValue: time.rawValue &+ nanoseconds)
-        }
-        return Moment(earliest: earliest.map(later), latest: latest.map(later), epoch: epoch)
+        Moment(
+            earliest: earliest?.advanced(by: nanoseconds),
+            latest: latest?.advanced(by: nanoseconds), epoch: epoch)
     }
 
     static func exactly(_ time: TraceTime) -> Moment { Moment(earliest: time, latest: time) }
@@ -169,19 +188,24 @@ struct GuestPresence: Hashable {
 }
 
 package struct RecordedCall: Hashable, Sendable {
-    /// The line, from 1; of a call that strace split, the line of its end.
+    /// The line, from 1, or the record's number; of a call that strace split, the line of its end.
     package var line: Int
     package var thread: ThreadID
-    /// The time of that line; `nil` in a log without times.
+    /// The time of that line, or the end of a recorded call; `nil` in a log without times.
     package var time: TraceTime?
-    /// The VM, an index into the log's VMs.
+    /// The VM, an index into the log's VMs; in a run, numbered over all its processes.
     package var machine: Int
     /// The arguments; `nil` if strace printed a pointer.
     package var region: RawRegion?
+    /// Whether the text has the user address; QEMU's error line does not.
+    package var hasUserAddress = true
+    /// The errno's name, or the log's text for it; `nil` for a call that succeeded.
+    package var errno: String?
     package var begin = Moment()
     package var end = Moment()
-    package var runsBefore: Int
-    /// The number of the commit of which the call is a part; `nil` without `--atomic`.
+    /// The number of earlier `KVM_RUN` calls of the thread.
+    package var runsBefore = 0
+    /// The number of the VM's commits before a kernel call; `nil` without `--atomic`.
     var commit: Int?
     /// Whether the call was made up from two arrays, so that it shows no hole.
     var isOfArray = false
@@ -189,6 +213,9 @@ package struct RecordedCall: Hashable, Sendable {
     var nextRun: Int?
     var atBegin = GuestPresence()
     var atEnd = GuestPresence()
+
+    /// The longest time that it can have taken; 0 if that is unknown.
+    var nanoseconds: UInt64 { begin.atMost(until: end) ?? 0 }
 
     /// One transaction in place of this call, of which only the arrays before and after are known.
     func array(of wanted: [RawRegion], after before: [Memslot]) -> [RecordedCall] {
@@ -201,18 +228,4 @@ package struct RecordedCall: Hashable, Sendable {
             return call
         }
     }
-}
-
-package struct FailedCall: Hashable, Sendable {
-    package var line: Int
-    package var thread: ThreadID
-    package var machine: Int
-    /// The arguments; `nil` if strace printed a pointer.
-    package var region: RawRegion?
-    /// Whether the text has the user address; QEMU's error line does not.
-    package var hasUserAddress = true
-    package var errno: String
-    package var time: TraceTime?
-
-    static let limit = 1_000
 }

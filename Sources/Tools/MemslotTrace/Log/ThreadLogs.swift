@@ -29,7 +29,9 @@ package struct ThreadLogs {
         var time: UInt64?
         for text in bytes.split(separator: 0x0a) {
             // Times since the line before, of -r, are not those of other files.
-            if let stamp = StraceLine(text).stamp, !stamp.isSmall { time = clock.moment(of: stamp) }
+            if let stamp = StraceLine(text).stamp, stamp.kind != .small {
+                time = clock.moment(of: stamp)
+            }
             // A line without a time follows the one before it.
             lines.append((time ?? 0, Array("\(thread) ".utf8) + text))
         }

@@ -13,17 +13,10 @@ extension TraceReader {
         let lost = split.updateValue(
             SplitCall(
                 body: Array(body)[...], place: place, column: column,
-                presence: presence(body, thread)), forKey: thread)
-        if let lost, Self.isSlotCall(lost.body) { log.counts.unfinishedCalls += 1 }
-    }
-
-    mutating func presence(_ body: ArraySlice<UInt8>, _ thread: ThreadID) -> GuestPresence? {
-        var scanner = ByteScanner(body)
-        guard Self.isSlotCall(body), scanner.skip("ioctl("), let number = scanner.number(),
-            let descriptor = Int32(exactly: number),
-            let machine = registry.machine(descriptor: descriptor, thread: thread)
-        else { return nil }
-        return vcpus.presence(of: machine)
+                presence: Self.slotCall(body)
+                    .flatMap { registry.machine(descriptor: $0, thread: thread) }
+                    .map(vcpus.presence)), forKey: thread)
+        if let lost, Self.isSlotCall(lost.body) { log.counts[.unfinishedCalls] += 1 }
     }
 
     mutating func resume(
@@ -32,7 +25,7 @@ extension TraceReader {
     ) {
         guard let beginning = split.removeValue(forKey: thread), beginning.body.starts(with: name)
         else {
-            if name.equals("ioctl") { log.counts.orphanEnds += 1 }
+            if name.equals("ioctl") { log.counts[.orphanEnds] += 1 }
             return
         }
         let length = beginning.body.count
@@ -80,7 +73,7 @@ extension TraceReader {
             log.memoryChanges.append(MemoryChange(line: from.line, call: name, left: left))
         case .slot(let call):
             log.counts.kinds[.strace, default: 0] += 1
-            var end = (to ?? Place(line: from.line, isCoarse: false, epoch: epoch)).moment
+            var end = (to ?? Place(line: from.line, epoch: epoch)).moment
             if let length = call.nanoseconds {
                 end = from.moment.advanced(by: length)
             } else if to == nil {
@@ -97,24 +90,19 @@ extension TraceReader {
 
     mutating func apply(_ call: EvidenceCall, at place: Place) {
         log.counts.kinds[call.kind, default: 0] += 1
-        if call.result == .none { log.counts.assumedResults += 1 }
+        if call.result == .none { log.counts[.assumedResults] += 1 }
         // QEMU's event, which has the user address, and its error line are about one call.
         if call.kind == .qemuError, let last = log.failures.last, last.hasUserAddress,
-            place.line - last.line <= 4,
-            case .failed(last.errno) = call.result, let region = last.region,
+            place.line - last.line <= 4, let errno = last.errno, call.result == .failed(errno),
+            let region = last.region,
             region.slot == call.region.slot, region.memorySize == call.region.memorySize,
             region.guestPhysicalAddress == call.region.guestPhysicalAddress
         {
             return
         }
         let thread = call.process ?? .unnumbered
-        var place = place
         let before = lineTime
-        if let time = call.time {
-            var line = StraceLine([])
-            line.stamp = .unix(time)
-            place = self.place(place.line, line)
-        }
+        let place = call.stamp == nil ? place : self.place(place.line, call.stamp)
         // The text is written after the call; it began after the one before.
         apply(
             // A program without results: the kernel's rules decide.
@@ -142,38 +130,23 @@ extension TraceReader {
         let machine =
             registry.machine(descriptor: descriptor, thread: thread)
             ?? registry.create(descriptor: descriptor, thread: thread, line: nil)
-        switch outcome {
-        case .failed(let errno):
-            log.add(
-                FailedCall(
-                    line: place.line, thread: thread, machine: machine, region: region,
-                    hasUserAddress: hasUserAddress, errno: errno, time: place.time))
-        case .none: log.counts.unfinishedCalls += 1
-        case .succeeded:
-            guard log.calls.count < SlotCallLog.limit else {
-                log.counts.excessCalls += 1
-                break
-            }
-            log.counts.slotCalls += 1
-            if region == nil {
-                log.counts.undecodedCalls += 1
-                if log.counts.undecodedLines.count < 4 {
-                    log.counts.undecodedLines.append(place.line)
-                }
-            }
-            let now = vcpus.presence(of: machine)
-            let index = log.calls.count
-            log.calls.append(
-                RecordedCall(
-                    line: place.line, thread: thread, time: place.time, machine: machine,
-                    region: region, begin: from, end: to, runsBefore: runs[thread] ?? 0,
-                    atBegin: presence ?? now, atEnd: now))
-            awaitingRun[thread] = (awaitingRun[thread]?.lowerBound ?? index)..<index + 1
+        guard outcome != .none else {
+            log.counts[.unfinishedCalls] += 1
+            return
         }
+        let now = vcpus.presence(of: machine)
+        var call = RecordedCall(
+            line: place.line, thread: thread, time: place.time, machine: machine, region: region,
+            hasUserAddress: hasUserAddress, begin: from, end: to, runsBefore: runs[thread] ?? 0,
+            atBegin: presence ?? now, atEnd: now)
+        if case .failed(let errno) = outcome { call.errno = errno }
+        let index = log.calls.count
+        guard log.add(call) else { return }
+        awaitingRun[thread] = (awaitingRun[thread]?.lowerBound ?? index)..<index + 1
     }
 
     mutating func entered(_ thread: ThreadID, descriptor: Int32?, at place: Place) {
-        log.counts.runs += 1
+        log.counts[.runs] += 1
         log.counts.kinds[.strace, default: 0] += 1
         runs[thread, default: 0] += 1
         _ = vcpus.enter(thread, descriptor: descriptor)
@@ -183,7 +156,7 @@ extension TraceReader {
     }
 
     mutating func runFailed(by thread: ThreadID, at place: Place) {
-        guard log.runFaults.count < FailedCall.limit else { return }
+        guard log.runFaults.count < SlotCallLog.failureLimit else { return }
         log.runFaults.append(
             RunFault(
                 line: place.line, thread: thread, time: place.time,
@@ -201,15 +174,19 @@ extension TraceReader {
     mutating func ended(_ thread: ThreadID) {
         vcpus.leave(thread)
         if let beginning = split.removeValue(forKey: thread), Self.isSlotCall(beginning.body) {
-            log.counts.unfinishedCalls += 1
+            log.counts[.unfinishedCalls] += 1
         }
     }
 
-    static func isSlotCall(_ body: ArraySlice<UInt8>) -> Bool {
+    static func isSlotCall(_ body: ArraySlice<UInt8>) -> Bool { slotCall(body) != nil }
+
+    /// The descriptor of a slot call, −1 if it can't be read; `nil` for another call.
+    private static func slotCall(_ body: ArraySlice<UInt8>) -> Int32? {
         var scanner = ByteScanner(body)
-        guard scanner.skip("ioctl("), scanner.skip(past: ", "),
-            let request = KVMRequest.read(&scanner)
-        else { return false }
-        return request == .setUserMemoryRegion || request == .setUserMemoryRegion2
+        guard scanner.skip("ioctl(") else { return nil }
+        let descriptor = scanner.number().flatMap { Int32(exactly: $0) } ?? -1
+        guard scanner.skip(past: ", "), let request = KVMRequest.read(&scanner) else { return nil }
+        let isSlotCall = request == .setUserMemoryRegion || request == .setUserMemoryRegion2
+        return isSlotCall ? descriptor : nil
     }
 }

@@ -27,13 +27,13 @@ struct TraceReader {
     var startedThreads = 0
 
     mutating func consume(line raw: ArraySlice<UInt8>) {
-        log.counts.lines += 1
-        let number = log.counts.lines
+        log.counts[.lines] += 1
+        let number = log.counts[.lines]
         var bytes = raw.cleaned
         while bytes.first == UInt8(ascii: ">") {
             bytes = bytes.dropFirst().drop { $0 == UInt8(ascii: " ") }
         }
-        if raw.first == UInt8(ascii: ">") { log.counts.unquotedLines += 1 }
+        if raw.first == UInt8(ascii: ">") { log.counts[.unquotedLines] += 1 }
         if let wrapped {
             if bytes.allSatisfy({ $0 == UInt8(ascii: " ") }) { return }
             self.wrapped = nil
@@ -49,9 +49,9 @@ struct TraceReader {
     /// - Parameter lines: how many lines were joined to the first.
     mutating func read(_ bytes: ArraySlice<UInt8>, number: Int, lines: Int) {
         let line = StraceLine(bytes)
-        if line.isCoarse { log.isCoarse = true }
+        if line.stamp?.isCoarse == true { log.isCoarse = true }
         if line.thread != nil { hasThreadNumbers = true }
-        let place = place(number, line)
+        let place = place(number, line.stamp)
         switch line.content {
         case .other:
             if let call = EvidenceCall.read(bytes) {
@@ -65,11 +65,9 @@ struct TraceReader {
                 runFailed(by: .unnumbered, at: place)
             } else {
                 // Other programs print small numbers and times of day, but hardly dates.
-                let isTraced = line.stamp.map { line.thread != nil || $0.isDate } ?? false
-                switch UnreadLine(bytes, isTraced: isTraced) {
-                case .call: log.counts.unreadLines += 1
-                case .gap: log.counts.gaps += 1
-                case nil: break
+                let isTraced = line.stamp.map { line.thread != nil || $0.kind == .unix } ?? false
+                if let counter = UnreadLine.counter(bytes, isTraced: isTraced) {
+                    log.counts[counter] += 1
                 }
             }
         case .signal: break
@@ -104,7 +102,7 @@ struct TraceReader {
                     if StraceCall.faulted(body) { runFailed(by: thread, at: place) }
                     let length = StraceCall.duration(body)
                     if isMerged, length == nil { hasOpenRuns = true }
-                    vcpus.leave(thread, until: length.flatMap(place.after))
+                    vcpus.leave(thread, until: length.flatMap { place.time?.advanced(by: $0) })
                 }
             } catch {
                 guard body.dropFirst(error.offset).allSatisfy({ $0 == 0x20 || $0 == 0x2c })
@@ -123,17 +121,17 @@ struct TraceReader {
                 name, rest, of: firstThread.canonical(line.thread), at: place,
                 column: rest.startIndex - bytes.startIndex + 1)
         }
-        log.counts.joinedLines += lines
+        log.counts[.joinedLines] += lines
     }
 
     /// The log, with all threads by their numbers. If it `isCut`, the last line has no end.
     mutating func finish(isCut: Bool) -> SlotCallLog {
         if let wrapped {
             log.counts.endsMidCall = isCut && wrapped.hasSlotCall
-            if log.counts.endsMidCall { log.counts.unfinishedCalls += 1 } else { cutOff(wrapped) }
+            if log.counts.endsMidCall { log.counts[.unfinishedCalls] += 1 } else { cutOff(wrapped) }
         }
-        log.counts.unfinishedCalls += split.values.count { Self.isSlotCall($0.body) }
-        if !hasThreadNumbers { log.counts.unfollowedThreads = startedThreads }
+        log.counts[.unfinishedCalls] += split.values.count { Self.isSlotCall($0.body) }
+        if !hasThreadNumbers { log.counts[.unfollowedThreads] = startedThreads }
         log.machines = registry.machines
         for index in log.machines.indices {
             log.machines[index].showsEveryVCPU =
@@ -152,26 +150,27 @@ struct TraceReader {
         return log
     }
 
-    mutating func place(_ number: Int, _ line: StraceLine) -> Place {
-        let time = line.stamp.map { TraceTime(rawValue: clock.moment(of: $0)) }
+    mutating func place(_ number: Int, _ stamp: TraceStamp?) -> Place {
+        let time = stamp.map { TraceTime(rawValue: clock.moment(of: $0)) }
         if let time, let lineTime, time < lineTime {
             epoch += 1
             log.clockJumps = true
         }
         lineTime = time ?? lineTime
-        return Place(line: number, time: time, isCoarse: line.isCoarse, epoch: epoch)
+        return Place(
+            line: number, time: time, isCoarse: stamp?.isCoarse ?? false, epoch: epoch)
     }
 
     mutating func cutOff(_ line: WrappedLine) {
         if line.hasSlotCall {
-            log.counts.cutCalls += 1
+            log.counts[.cutCalls] += 1
         } else if UnreadLine.mayMatter(cut: line.bytes) {
-            log.counts.unreadLines += 1
+            log.counts[.unreadLines] += 1
         }
     }
 
     mutating func malformed(_ line: Int, _ column: Int, _ expected: String) {
-        log.counts.malformedCalls += 1
+        log.counts[.malformedCalls] += 1
         guard log.counts.faults.count < ImportReport.listedSurprises else { return }
         log.counts.faults.append(TraceFault(line: line, column: column, expected: expected))
     }
@@ -238,15 +237,13 @@ struct SplitCall {
 struct Place {
     var line: Int
     var time: TraceTime?
-    var isCoarse: Bool
+    var isCoarse = false
     var epoch: Int
 
     /// The moment of this line; a time of whole seconds is up to a second early.
     var moment: Moment {
-        Moment(earliest: time, latest: isCoarse ? after(1_000_000_000) : time, epoch: epoch)
-    }
-
-    func after(_ nanoseconds: UInt64) -> TraceTime? {
-        time.map { TraceTime(rawValue: $0.rawValue &+ nanoseconds) }
+        Moment(
+            earliest: time, latest: isCoarse ? time?.advanced(by: 1_000_000_000) : time,
+            epoch: epoch)
     }
 }

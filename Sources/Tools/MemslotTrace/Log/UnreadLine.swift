@@ -1,22 +1,17 @@
 /// What a line that no reader understood may hide. "No memory was missing" needs the proof that
 /// nothing was overlooked, so in doubt a line counts.
 enum UnreadLine {
-    /// A slot call, or a vCPU that enters or leaves the guest.
-    case call
-    case gap
-
-    /// - Parameter isTraced: whether strace's thread or time is at the start of the line.
-    init?(_ bytes: ArraySlice<UInt8>, isTraced: Bool) {
+    /// What counts such lines; `nil` for a line that hides nothing. A line `isTraced` if strace's
+    /// thread or time is at its start: it may be a slot call, or an entry into the guest.
+    static func counter(
+        _ bytes: ArraySlice<UInt8>, isTraced: Bool
+    ) -> TraceCounts.Count? {
         guard bytes.first != UInt8(ascii: "#") else { return nil }
-        if Self.isGap(bytes) {
-            self = .gap
-        } else if isTraced || bytes.firstPosition(of: "KVM_SET_USER_MEMORY_REGION") != nil
+        if isGap(bytes) { return .gaps }
+        let mayBeCall =
+            isTraced || bytes.firstPosition(of: "KVM_SET_USER_MEMORY_REGION") != nil
             || bytes.firstPosition(of: "kvm_set_user_memory") != nil
-        {
-            self = .call
-        } else {
-            return nil
-        }
+        return mayBeCall ? .unreadLines : nil
     }
 
     /// `[...]`, `<snip>`, `… 4213 lines omitted`.

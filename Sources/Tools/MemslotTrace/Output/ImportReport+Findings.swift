@@ -43,7 +43,8 @@ extension ImportReport {
     private func slotTrend(of machine: Int) -> Finding? {
         var count = 0
         let counts = scenario.transactions.filter { $0.machine == machine }.map { transaction in
-            count += transaction.changes.created - transaction.changes.deleted
+            let changes = transaction.changes
+            count += (changes[.create] ?? 0) - (changes[.delete] ?? 0)
             return count
         }
         let (early, late) = (counts.prefix(counts.count / 2), counts.suffix(counts.count / 2))

@@ -12,7 +12,7 @@ package struct ImportReport: Sendable {
     package var surpriseCount: Int
     package var failures: [ExplainedFailure]
     /// The first `KVM_RUN` calls that returned `EFAULT`, and why.
-    package var runFaults: [ExplainedFault]
+    package var runFaults: [ExplainedFailure]
     /// Tables that were sent early; user memory that was unmapped or protected under slots.
     var memoryFindings: [(machine: Int, finding: Finding)]
     /// The bytes of guest memory that were removed and are not back at the end.
@@ -39,34 +39,34 @@ package struct ImportReport: Sendable {
             let name = asked.scenario.machines[machine].name
             return scenario.machines.firstIndex { $0.name == name } ?? 0
         }
+        func placed(_ failures: [ExplainedFailure]) -> [ExplainedFailure] {
+            failures.map { failure in
+                var failure = failure
+                failure.call.machine = place(failure.call.machine)
+                return failure
+            }
+        }
         // Most of what the kernel refused was refused to the VMM too.
         let own = failures.filter { one in
             !asked.failures.contains {
                 $0.call.region == one.call.region && $0.call.errno == one.call.errno
             }
         }
-        failures = asked.failures
-        for index in failures.indices {
-            failures[index].call.machine = place(failures[index].call.machine)
-        }
-        failures += own
+        failures = placed(asked.failures) + own
         counts.failedCalls.merge(asked.counts.failedCalls) { max($0, $1) }
-        runFaults = asked.runFaults
-        for index in runFaults.indices {
-            runFaults[index].machine = place(runFaults[index].machine)
-        }
+        runFaults = placed(asked.runFaults)
         // Whether a table was early is known of the kernel's calls, which a record has.
         memoryFindings =
             memoryFindings.filter { $0.finding.kind == .earlyTable }
             + asked.memoryFindings.map { (place($0.machine), $0.finding) }
-        counts.unfinishedCalls = max(counts.unfinishedCalls, asked.counts.unfinishedCalls)
-        counts.malformedCalls = max(counts.malformedCalls, asked.counts.malformedCalls)
-        counts.lostRecords = max(counts.lostRecords, asked.counts.lostRecords)
+        counts[.unfinishedCalls] = max(counts[.unfinishedCalls], asked.counts[.unfinishedCalls])
+        counts[.malformedCalls] = max(counts[.malformedCalls], asked.counts[.malformedCalls])
+        counts[.lostRecords] = max(counts[.lostRecords], asked.counts[.lostRecords])
         counts.endsMidCall = counts.endsMidCall || asked.counts.endsMidCall
     }
 
     package var unchangedTransactions: Int {
-        scenario.transactions.count { $0.outcome == .unchanged && $0.changes.undecoded == 0 }
+        scenario.transactions.count { $0.outcome == .unchanged && $0.changes[.undecoded] == nil }
     }
 
     package var absences: [Hole] { scenario.transactions.flatMap(\.audit.all) }
@@ -150,25 +150,27 @@ package struct ImportReport: Sendable {
             if count > 0 { reasons.append(counted(count, what) + rest) }
         }
         let lines =
-            (counts.undecodedCalls == 1 ? "line " : "lines ")
+            (counts[.undecodedCalls] == 1 ? "line " : "lines ")
             + counts.undecodedLines.map(String.init).joined(separator: ", ")
         add(
-            counts.undecodedCalls, "slot call",
-            " printed as a pointer (\(lines)\(counts.undecodedCalls > 4 ? ", …" : "")): "
+            counts[.undecodedCalls], "slot call",
+            " printed as a pointer (\(lines)\(counts[.undecodedCalls] > 4 ? ", …" : "")): "
                 + "record with memslotctl run --record, which knows the words")
-        add(counts.arrays, "transaction", " known only as whole arrays, without calls")
-        add(counts.cutCalls, "slot call", " cut off in the text")
-        add(counts.malformedCalls, "slot call", " in a form that can't be read")
-        add(counts.unfinishedCalls, "slot call", " without a result")
-        add(counts.unreadLines, "line", " that may show a call and can't be read")
-        add(counts.orphanEnds, "ioctl", " whose beginning is not in the log")
-        add(counts.gaps, "place", " where lines were left out of the text")
-        add(counts.unfollowedThreads, "thread", " started and not followed: record with strace -f")
-        add(counts.assumedResults, "slot call", " of a program, assumed to have succeeded")
-        add(counts.excessCalls, "slot call", " beyond the limit of \(SlotCallLog.limit)")
-        add(counts.overlongLines, "line", " over 64 KiB cut short")
-        add(counts.lostRecords, "record", " between the first and the newest not kept")
-        add(surpriseCount - counts.undecodedCalls, "call", " contradicting the calls before it")
+        add(counts[.arrays], "transaction", " known only as whole arrays, without calls")
+        add(counts[.cutCalls], "slot call", " cut off in the text")
+        add(counts[.malformedCalls], "slot call", " in a form that can't be read")
+        add(counts[.unfinishedCalls], "slot call", " without a result")
+        add(counts[.unreadLines], "line", " that may show a call and can't be read")
+        add(counts[.orphanEnds], "ioctl", " whose beginning is not in the log")
+        add(counts[.gaps], "place", " where lines were left out of the text")
+        add(
+            counts[.unfollowedThreads], "thread", " started and not followed: record with strace -f"
+        )
+        add(counts[.assumedResults], "slot call", " of a program, assumed to have succeeded")
+        add(counts[.excessCalls], "slot call", " beyond the limit of \(SlotCallLog.limit)")
+        add(counts[.overlongLines], "line", " over 64 KiB cut short")
+        add(counts[.lostRecords], "record", " between the first and the newest not kept")
+        add(surpriseCount - counts[.undecodedCalls], "call", " contradicting the calls before it")
         if scenario.machines.isEmpty { reasons.append("the log shows no slot call of a VM") }
         if !isRecorded, scenario.machines.contains(where: { $0.traced.createdOnLine == nil }) {
             let first = scenario.transactions.first?.line ?? failures.first?.call.line ?? 1
@@ -180,7 +182,7 @@ package struct ImportReport: Sendable {
     private var summary: String {
         let transactions = scenario.transactions
         var text =
-            "\(scenario.name): \(counted(counts.slotCalls, "slot call")) by "
+            "\(scenario.name): \(counted(counts[.slotCalls], "slot call")) by "
             + "\(counted(threads.count, "thread")) in "
             + "\(counted(transactions.count, "transaction")) on "
             + counted(scenario.machines.count, "VM")
@@ -288,7 +290,7 @@ package struct ImportReport: Sendable {
 
     package var faultLines: [String] {
         runFaults.prefix(Self.listedSurprises).map {
-            "line \($0.fault.line): KVM_RUN: \($0.explanation)"
+            "line \($0.call.line): \($0.words): \($0.explanation)"
         }
     }
 
@@ -298,16 +300,16 @@ package struct ImportReport: Sendable {
             notes.append("\(surpriseCount - surprises.count) more calls like these")
         }
         notes += counts.faults.map(\.description)
-        if counts.malformedCalls > counts.faults.count {
-            notes.append("\(counts.malformedCalls - counts.faults.count) more such lines")
+        if counts[.malformedCalls] > counts.faults.count {
+            notes.append("\(counts[.malformedCalls] - counts.faults.count) more such lines")
         }
         let read: [(Int, String, String)] = [
-            (counts.unfinishedCalls, "slot call", " never returned; left out"),
-            (counts.joinedLines, "wrapped line", " joined to the line before"),
-            (counts.unquotedLines, "line", " read without the quotation mark '>'"),
-            (counts.cutCalls, "slot call", " cut off; left out"),
-            (counts.overlongLines, "line", " over 64 KiB cut short"),
-            (counts.excessCalls, "slot call", " left out: too many"),
+            (counts[.unfinishedCalls], "slot call", " never returned; left out"),
+            (counts[.joinedLines], "wrapped line", " joined to the line before"),
+            (counts[.unquotedLines], "line", " read without the quotation mark '>'"),
+            (counts[.cutCalls], "slot call", " cut off; left out"),
+            (counts[.overlongLines], "line", " over 64 KiB cut short"),
+            (counts[.excessCalls], "slot call", " left out: too many"),
             (idleMachines, "VM", " without memory; left out"),
         ]
         notes += read.filter { $0.0 > 0 }.map { counted($0.0, $0.1) + $0.2 }
@@ -332,12 +334,15 @@ package struct ImportReport: Sendable {
 extension ImportedTransaction {
     /// `+2 -1`, with `moved` and `reflagged` where there are any.
     package var summary: String {
-        var parts = [
-            (changes.created, "+", ""), (changes.deleted, "-", ""), (changes.moved, "", " moved"),
-            (changes.reflagged, "", " reflagged"), (changes.without, "", " without effect"),
-            (changes.undecoded, "", " of unknown effect"),
-        ].filter { $0.0 > 0 }.map { "\($0.1)\($0.0)\($0.2)" }
-        if outcome == .unchanged, changes.undecoded == 0 { parts.append("= unchanged") }
+        let words: [(ChangeKind, before: String, after: String)] = [
+            (.create, "+", ""), (.delete, "-", ""), (.move, "", " moved"),
+            (.reflag, "", " reflagged"), (.nothing, "", " without effect"),
+            (.undecoded, "", " of unknown effect"),
+        ]
+        var parts = words.compactMap { kind, before, after in
+            changes[kind].map { "\(before)\($0)\(after)" }
+        }
+        if outcome == .unchanged, changes[.undecoded] == nil { parts.append("= unchanged") }
         return parts.joined(separator: " ")
     }
 }

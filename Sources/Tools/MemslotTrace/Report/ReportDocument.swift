@@ -48,26 +48,19 @@ package struct ReportDocument: Sendable {
                 writer.integer(hold.upperBound - min(origin, hold.upperBound))
                 writer.endArray()
             }
-            let failures =
-                report.failures.map { ($0.call, $0.words, $0.explanation) }
-                + report.runFaults.map { explained in
-                    let fault = explained.fault
-                    let call = FailedCall(
-                        line: fault.line, thread: fault.thread, machine: explained.machine,
-                        errno: "EFAULT", time: fault.time)
-                    return (call, "KVM_RUN", explained.explanation)
-                }
-            writer.list("failures", failures) { writer, failure in
-                let (call, words, explanation) = failure
+            writer.list("failures", report.failures + report.runFaults) { writer, failure in
+                let call = failure.call
                 writer.object {
                     $0.member("vm", call.machine)
                     $0.member("line", call.line)
-                    $0.number("at", since(call.time))
+                    // A recorded call is shown where it begins.
+                    let begin = report.isRecorded ? call.begin.earliest : nil
+                    $0.number("at", since(begin ?? call.time))
                     $0.member("thread", UInt64(call.thread.rawValue))
                     $0.member("errno", call.errno)
-                    $0.member("call", words)
-                    $0.member("rule", explanation.rule?.rawValue)
-                    $0.member("text", explanation.description)
+                    $0.member("call", failure.words)
+                    $0.member("rule", failure.explanation.rule?.rawValue)
+                    $0.member("text", failure.explanation.description)
                 }
             }
             writer.list("findings", report.findings) { writer, item in
@@ -85,21 +78,7 @@ package struct ReportDocument: Sendable {
     }
 
     private func transactions(_ writer: inout JSONWriter) {
-        var tables = report.scenario.machines.map { _ in SlotTable() }
         writer.list("transactions", report.scenario.transactions) { writer, transaction in
-            let before = tables[transaction.machine].slots
-            var touched: Set<SlotKey> = []
-            for case let region? in transaction.calls.map(\.region) {
-                let change = tables[transaction.machine].apply(region)
-                touched.formUnion(change.removed.map(\.assignedKey))
-                touched.insert(Memslot(region).assignedKey)
-            }
-            let after = tables[transaction.machine]
-            let old = before.filter {
-                touched.contains($0.assignedKey) && after[$0.assignedKey] != $0
-            }
-            let new = touched.compactMap { after[$0] }.filter { !before.contains($0) }
-                .sorted { $0.assignedKey < $1.assignedKey }
             writer.beginObject()
             if transaction.machine > 0 { writer.member("vm", transaction.machine) }
             writer.member("thread", UInt64(transaction.thread.rawValue))
@@ -109,9 +88,10 @@ package struct ReportDocument: Sendable {
             }
             writer.member("what", transaction.summary)
             writer.member("guest", transaction.audit.guestDuringTransaction.rawValue)
-            writer.list("removed", old) { $0.string("\($1.assignedKey)") }
-            writer.list("added", new) { $0.slot($1) }
+            writer.list("removed", transaction.removed) { $0.string("\($1.assignedKey)") }
+            writer.list("added", transaction.added) { $0.slot($1) }
             // Slots that stay as they are need no call.
+            let (old, new) = (transaction.removed, transaction.added)
             if transaction.calls.count > 1, let plan = Self.plan(old, new) {
                 writer.list("plan", plan) { $0.string($1) }
             }

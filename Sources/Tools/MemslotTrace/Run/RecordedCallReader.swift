@@ -9,8 +9,8 @@ struct RecordedCallReader {
     private(set) var run: RunRecording?
     private var machines: [String: Int] = [:]
     private var tables: [Int: SlotTable] = [:]
-    /// The recorded calls before the next submit, and the failed ones.
-    private var pending: [JSONValue] = []
+    /// The recorded calls before the next submit that did not fail; `nil` for unreadable ones.
+    private var pending: [RecordedCall?] = []
     private var thread = ThreadID.unnumbered
     private var runsBefore = 0
     private var number = 0
@@ -23,7 +23,7 @@ struct RecordedCallReader {
         log.isRecorded = true
         while let line = try lines.next() {
             if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 }) { continue }
-            log.counts.lines = lines.lineNumber
+            log.counts[.lines] = lines.lineNumber
             let value: JSONValue
             do throws(UnusableInput) {
                 value = try JSONValue(line: line, number: lines.lineNumber)
@@ -32,7 +32,7 @@ struct RecordedCallReader {
                 guard lines.lineNumber > 1, lines.lineNumber > bytes.count(where: { $0 == 0x0a })
                 else { throw error }
                 log.counts.endsMidCall = true
-                log.counts.unfinishedCalls += 1
+                log.counts[.unfinishedCalls] += 1
                 break
             }
             guard value.kind == .object else {
@@ -50,7 +50,7 @@ struct RecordedCallReader {
             if let params = value["params"] { request(value["method"]?.string, params) }
         }
         // Calls whose submit is cut off.
-        log.counts.unfinishedCalls += pending.count
+        log.counts[.unfinishedCalls] += pending.count
         if !pending.isEmpty { log.counts.kinds[.record, default: 0] += 1 }
         run?.creators = log.machines.map(\.creator)
         // Of a version that wrote no commits.
@@ -59,13 +59,13 @@ struct RecordedCallReader {
     }
 
     private mutating func remark(_ value: JSONValue) {
-        if let text = value["runFault"]?.string, log.runFaults.count < FailedCall.limit {
+        if let text = value["runFault"]?.string, log.runFaults.count < SlotCallLog.failureLimit {
             log.runFaults.append(RunFault(line: number, text: text))
         }
         if let totals = value["totals"] { run?.readTotals(totals) }
         if let lost = value["lostRecords"]?.uint64 {
-            let before = UInt64(log.counts.lostRecords)
-            log.counts.lostRecords = Int(clamping: before.addingSaturated(lost))
+            let before = UInt64(log.counts[.lostRecords])
+            log.counts[.lostRecords] = Int(clamping: before.addingSaturated(lost))
             run?.addLost(lost)
         }
         if let finding = value["finding"], let text = finding["text"]?.string,
@@ -84,16 +84,16 @@ struct RecordedCallReader {
         guard let calls = value["calls"]?.elements else { return }
         thread = ThreadID(rawValue: UInt32(clamping: value["thread"]?.uint64 ?? 0))
         runsBefore = value["runsBefore"]?.int ?? 0
-        for call in calls {
+        for value in calls {
             number += 1
-            guard let errno = call["errno"]?.string, let region = RawRegion(recorded: call) else {
+            let call = RecordedCall(
+                recorded: value, number: number, machine: 0, thread: thread, runsBefore: runsBefore)
+            if let call, call.errno != nil {
+                log.add(call)
+            } else {
                 pending.append(call)
-                continue
+                if value["entries"] == nil { log.hasEntries = false }
             }
-            log.add(
-                FailedCall(
-                    line: number, thread: thread, machine: 0, region: region, errno: errno,
-                    time: call["at"]?.uint64.map { TraceTime(rawValue: $0) }))
         }
     }
 
@@ -108,21 +108,19 @@ struct RecordedCallReader {
         guard method == Method.memslotsSubmit.rawValue else { return }
         log.counts.kinds[.record, default: 0] += 1
         if pending.isEmpty { return array(params, of: machine) }
-        for (place, call) in pending.enumerated() {
-            let recorded = RunCall(
-                recorded: call, number: number - pending.count + place + 1, machine: machine,
-                thread: thread, runsBefore: runsBefore)
-            guard let recorded, log.calls.count < SlotCallLog.limit else {
-                log.counts.malformedCalls += 1
-                continue
-            }
-            if call["entries"] == nil { log.hasEntries = false }
-            log.counts.slotCalls += 1
-            log.calls.append(RecordedCall(recorded))
-            _ = tables[machine, default: SlotTable()].apply(recorded.region)
-            run?.add(.asked(recorded))
+        for case var call? in pending {
+            call.machine = machine
+            if add(call) { run?.add(.asked(call)) }
         }
+        log.counts[.malformedCalls] += pending.count { $0 == nil }
         pending = []
+    }
+
+    /// Adds a call that succeeded; returns whether it is kept.
+    @discardableResult private mutating func add(_ call: RecordedCall) -> Bool {
+        guard log.add(call) else { return false }
+        if let region = call.region { _ = tables[call.machine, default: SlotTable()].apply(region) }
+        return true
     }
 
     /// A commit and its kernel calls, which have numbers of their own.
@@ -134,7 +132,7 @@ struct RecordedCallReader {
         if let calls = commit["calls"]?.elements {
             for call in calls {
                 runNumber += 1
-                let made = RunCall(
+                let made = RecordedCall(
                     recorded: call, number: runNumber, machine: machine, thread: thread,
                     runsBefore: 0)
                 if let made, run.made.count < SlotCallLog.limit {
@@ -161,15 +159,11 @@ struct RecordedCallReader {
         var names: [String: UInt32] = [:]
         let wanted = file.slots.compactMap { Memslot(scenario: $0, &names) }
         number += 1
-        let start = RecordedCall(line: number, thread: thread, machine: machine, runsBefore: 0)
+        let start = RecordedCall(line: number, thread: thread, machine: machine)
         let calls = start.array(
             of: wanted.map { RawRegion($0, size: $0.size) }, after: tables[machine]?.slots ?? [])
-        log.counts.slotCalls += calls.count
-        log.calls += calls
-        for case let region? in calls.map(\.region) {
-            _ = tables[machine, default: SlotTable()].apply(region)
-        }
-        log.counts.arrays += 1
+        for call in calls { add(call) }
+        log.counts[.arrays] += 1
         log.hasEntries = false
     }
 

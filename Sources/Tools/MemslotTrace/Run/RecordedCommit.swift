@@ -65,17 +65,15 @@ extension RunCommit {
     }
 }
 
-extension RunCall {
+extension RecordedCall {
     /// A call of a record; `nil` if a word is missing.
     init?(recorded call: JSONValue, number: Int, machine: Int, thread: ThreadID, runsBefore: Int) {
         guard let region = RawRegion(recorded: call) else { return nil }
         let inside = UInt32(clamping: call["inside"]?.uint64 ?? 0)
         self.init(
-            number: number, machine: machine, thread: thread,
-            time: TraceTime(rawValue: call["at"]?.uint64 ?? 0),
+            number: number, machine: machine, thread: thread, at: call["at"]?.uint64 ?? 0,
             nanoseconds: call["nanoseconds"]?.uint64 ?? 0, region: region,
-            errno: call["errno"]?.string.map { Errno(name: $0) ?? Errno(rawValue: Int32($0) ?? 0) },
-            runsBefore: UInt64(clamping: runsBefore),
+            errno: call["errno"]?.string, runsBefore: runsBefore,
             // A record without entries shows that a vCPU was inside, not that none entered.
             entries: call["entries"]?.uint64 ?? (inside > 0 ? UInt64(clamping: number) : 0),
             inside: inside)

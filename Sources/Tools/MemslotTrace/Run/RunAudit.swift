@@ -73,23 +73,28 @@ package struct RunAudit: Sendable {
         let laneOfThread = Dictionary(
             uniqueKeysWithValues: threads.enumerated().map { ($0.element, $0.offset) })
         var lanes = threads.map { "calls of thread \($0)" }
-        var spans = recording.asked.map { call in
-            TimelinePicture.Span(
-                lane: laneOfThread[call.thread] ?? 0, time: call.time.rawValue..<call.end.rawValue,
-                label: label(of: call), kind: call.errno == nil ? .work : .failed)
+        var spans: [TimelinePicture.Span] = []
+        func add(
+            _ begin: TraceTime?, _ end: TraceTime?, lane: Int, _ label: String,
+            _ kind: TimelinePicture.Kind
+        ) {
+            guard let begin = begin?.rawValue, let end = end?.rawValue, begin <= end else { return }
+            spans.append(
+                TimelinePicture.Span(lane: lane, time: begin..<end, label: label, kind: kind))
         }
-        let holes = (committed ?? imported).scenario.transactions.flatMap(\.audit.all)
+        for call in recording.asked {
+            add(
+                call.begin.earliest, call.time, lane: laneOfThread[call.thread] ?? 0,
+                label(of: call), call.errno == nil ? .work : .failed)
+        }
         let lane = lanes.count
         lanes.append(isAtomic ? "missing, vCPUs held" : "missing")
-        for hole in holes {
-            guard let begin = hole.begin?.rawValue, let end = hole.end?.rawValue, begin <= end
-            else { continue }
+        for hole in (committed ?? imported).scenario.transactions.flatMap(\.audit.all) {
             let first = hole.start.rawValue
-            spans.append(
-                TimelinePicture.Span(
-                    lane: lane, time: begin..<end,
-                    label: hex(first: first, last: first.addingSaturated(hole.size.rawValue - 1)),
-                    kind: hole.guest == .running ? .missing : .wait))
+            add(
+                hole.begin, hole.end, lane: lane,
+                hex(first: first, last: first.addingSaturated(hole.size.rawValue - 1)),
+                hole.guest == .running ? .missing : .wait)
         }
         if isAtomic {
             lanes.append("vCPUs held")
@@ -102,10 +107,11 @@ package struct RunAudit: Sendable {
         return TimelinePicture(lanes: lanes, spans: spans)
     }
 
-    private func label(of call: RunCall) -> String {
-        let (begin, size) = (call.region.guestPhysicalAddress, call.region.memorySize)
+    private func label(of call: RecordedCall) -> String {
+        guard let region = call.region else { return "" }
+        let (begin, size) = (region.guestPhysicalAddress, region.memorySize)
         // A call that the kernel refused may wrap 2^64.
         let what = size == 0 ? "delete" : hex(first: begin, last: begin.addingSaturated(size - 1))
-        return "slot \(call.region.slot & 0xffff): " + what + (call.errno.map { ", \($0)" } ?? "")
+        return "slot \(region.slot & 0xffff): " + what + (call.errno.map { ", \($0)" } ?? "")
     }
 }

@@ -1,5 +1,5 @@
 import CRunRecord
-package import MemslotScenario
+import MemslotScenario
 import Memslots
 
 /// A part of a process's user memory at one moment, or what a call left of it.
@@ -49,8 +49,23 @@ struct RunFault: Hashable {
     var mappings: [UserMapping]?
     var text: String?
 
+    /// What the mappings show of the user memory under `slots`; `nil` where nobody read them.
+    func shown(under slots: [Memslot]) -> [String]? {
+        guard let mappings, !mappings.isEmpty else { return nil }
+        let faulty = unreachable(under: slots)
+        var shown = faulty.prefix(8).map { $0 + "." }
+        if faulty.count > 8 { shown.append("So are \(faulty.count - 8) more ranges.") }
+        if faulty.isEmpty {
+            shown = [
+                "all user memory behind the slots is mapped and accessible: a page of it is "
+                    + "poisoned, or guest_memfd memory was accessed as it is not shared."
+            ]
+        }
+        return (address.map { ["KVM names \(hex($0))."] } ?? []) + shown
+    }
+
     /// What of the user memory under `slots` KVM can't reach, a sentence for each range.
-    func unreachable(under slots: [Memslot]) -> [String] {
+    private func unreachable(under slots: [Memslot]) -> [String] {
         var pieces: [UserMapping] = []
         var next: UInt64 = 0
         func add(_ range: Range<UInt64>, _ access: UInt32) {
@@ -69,32 +84,6 @@ struct RunFault: Hashable {
         }
         add(next..<UInt64.max, CRUN_UNMAPPED)
         return slots.flatMap { slot in pieces.compactMap { $0.fault(under: slot) } }
-    }
-}
-
-package struct ExplainedFault: Sendable {
-    let fault: RunFault
-    package var machine: Int
-    package var explanation: Explanation
-
-    /// `slots` are the VM's at that moment; `changes` what a log shows of earlier calls.
-    init(_ fault: RunFault, of machine: Int, under slots: [Memslot], changes: [String] = []) {
-        (self.fault, self.machine) = (fault, machine)
-        var shown = changes
-        if let mappings = fault.mappings, !mappings.isEmpty {
-            let faulty = fault.unreachable(under: slots)
-            shown = faulty.prefix(8).map { $0 + "." }
-            if faulty.count > 8 { shown.append("So are \(faulty.count - 8) more ranges.") }
-            if faulty.isEmpty {
-                shown = [
-                    "all user memory behind the slots is mapped and accessible: a page of it is "
-                        + "poisoned, or guest_memfd memory was accessed as it is not shared."
-                ]
-            }
-            if let address = fault.address { shown.insert("KVM names \(hex(address)).", at: 0) }
-        }
-        explanation = .runFault(shown: shown, isMeasured: fault.mappings?.isEmpty == false)
-        if let text = fault.text { explanation.sentences = [text] }
     }
 }
 

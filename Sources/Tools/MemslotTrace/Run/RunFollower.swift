@@ -7,7 +7,6 @@ package struct RunFollower {
     private let isAtomic: Bool
     private let gapNanoseconds: UInt64
     private var machines: [Int: Machine] = [:]
-    private var durations: [Int: UInt64] = [:]
     private var start: TraceTime?
 
     private struct Machine {
@@ -16,7 +15,7 @@ package struct RunFollower {
         var table = SlotTable()
         var commits = 0
         /// Kernel calls since the last commit; commits to pass on after the open transaction.
-        var made: [RunCall] = []
+        var made: [RecordedCall] = []
         var committed: [RunEvent] = []
         var array: RunArray?
         var mappings: [UserMapping] = []
@@ -69,7 +68,7 @@ package struct RunFollower {
             fault.mappings = machine.mappings
             machines[number]?.mappings = []
             let slots = machine.builder.table.slots
-            return [.fault(ExplainedFault(fault, of: number, under: slots))]
+            return [.fault(ExplainedFailure(fault, of: number, under: slots))]
         case .table(var message):
             let number = message.machine
             guard let own = machines[number] else { return [] }
@@ -125,15 +124,13 @@ package struct RunFollower {
         return end(number)
     }
 
-    private mutating func apply(_ call: RunCall) -> [RunEvent] {
+    private mutating func apply(_ call: RecordedCall) -> [RunEvent] {
         guard machines[call.machine] != nil else { return [] }
         guard call.errno == nil else { return [.refused(call)] }
-        start = start ?? call.end
-        durations[call.number] = call.nanoseconds
-        var recorded = RecordedCall(call)
-        if isAtomic { recorded.commit = machines[call.machine]?.commits ?? 0 }
-        let ended = machines[call.machine]?.builder.add(recorded, isRunner: call.runsBefore > 0)
-            .ended
+        start = start ?? call.time
+        var call = call
+        if isAtomic { call.commit = machines[call.machine]?.commits ?? 0 }
+        let ended = machines[call.machine]?.builder.add(call, isRunner: call.runsBefore > 0).ended
         return ended.map { [.transaction(followed($0, nil))] + passOn(call.machine) } ?? []
     }
 
@@ -171,20 +168,18 @@ package struct RunFollower {
     ) -> FollowedTransaction {
         let number = transaction.machine
         var operations: [SlotCall] = []
-        var nanoseconds: UInt64 = 0
-        let first = transaction.calls.first.flatMap { durations[$0.line] } ?? 0
+        for case let region? in transaction.calls.map(\.region) {
+            operations += machines[number]?.table.apply(region).calls ?? []
+        }
+        // Calls that stand for an array took no time.
+        let times = transaction.calls.map { $0.isOfArray ? 0 : $0.nanoseconds }
         let length = transaction.calls.last?.time.flatMap { end in
             transaction.time.map { end.nanoseconds(since: $0) }
         }
-        for call in transaction.calls {
-            nanoseconds &+= durations.removeValue(forKey: call.line) ?? 0
-            guard let region = call.region else { continue }
-            operations += machines[number]?.table.apply(region).calls ?? []
-        }
         return FollowedTransaction(
             transaction: transaction, operations: operations,
-            slots: machines[number]?.table.slots ?? [], callNanoseconds: nanoseconds,
-            nanoseconds: first &+ (length ?? 0),
+            slots: machines[number]?.table.slots ?? [], callNanoseconds: times.reduce(0, &+),
+            nanoseconds: (times.first ?? 0) &+ (length ?? 0),
             at: transaction.time.flatMap { time in start.map { time.nanoseconds(since: $0) } } ?? 0,
             commit: commit)
     }
@@ -219,12 +214,12 @@ package enum RunEvent: Sendable {
     case machine(RunMachine)
     case transaction(FollowedTransaction)
     /// A commit with its kernel calls, if the asked ones are followed; `nil` if none came after.
-    case commit(RunCommit?, made: [RunCall], machine: Int)
-    case refused(RunCall)
+    case commit(RunCommit?, made: [RecordedCall], machine: Int)
+    case refused(RecordedCall)
     case gone(Int)
     /// So many records were overwritten unread. All VMs are gone, and come back with whole arrays.
     case lost(Int)
-    case fault(ExplainedFault)
+    case fault(ExplainedFailure)
     /// User memory was unmapped or protected under a slot, or a memory table was sent early.
     case finding(Finding, machine: Int)
     case table(TableMessage)

@@ -24,10 +24,10 @@ package enum RunNotification {
         }
     }
 
-    package static func fault(_ fault: ExplainedFault, of vm: String) -> [UInt8] {
+    package static func fault(_ fault: ExplainedFailure, of vm: String) -> [UInt8] {
         line("run.fault") { writer in
             writer.member("vm", vm)
-            writer.member("thread", UInt64(fault.fault.thread.rawValue))
+            writer.member("thread", UInt64(fault.call.thread.rawValue))
             writer.member("text", fault.explanation.description)
         }
     }
@@ -41,7 +41,7 @@ package enum RunNotification {
             writer.member("transactions", report?.scenario.transactions.count ?? 0)
             // The total also counts a call that its process did not live to see the end of.
             let total = recording.made.isEmpty ? recording.succeeded : recording.madeCount
-            let seen = report?.counts.slotCalls ?? 0
+            let seen = report?.counts[.slotCalls] ?? 0
             writer.member("calls", recording.lost > 0 ? total : seen)
             writer.member("failedCalls", recording.refused)
             writer.member("transactionsWithHoles", report?.transactionsWithHoles ?? 0)

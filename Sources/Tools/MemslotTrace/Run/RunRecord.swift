@@ -1,27 +1,6 @@
 import CRunRecord
 package import MemslotProtocol
-package import Memslots
-
-package struct RunCall: Hashable, Sendable {
-    /// Its position among all records, from 1.
-    package var number: Int
-    /// The VM, numbered from 0 over all processes of the run.
-    package var machine: Int
-    package var thread: ThreadID
-    package var time: TraceTime
-    package var nanoseconds: UInt64
-    /// The words, with the guest_memfd that a REGION2 call names.
-    package var region: RawRegion
-    package var errno: Errno?
-    /// The number of earlier `KVM_RUN` calls of the thread.
-    package var runsBefore: UInt64
-    /// The number of earlier `KVM_RUN` calls of all threads of the VM.
-    package var entries: UInt64
-    /// The number of the VM's vCPUs in the guest at the start of the call.
-    package var inside: UInt32
-    /// The number of the VM's commits before a kernel call.
-    var commit: Int?
-}
+import Memslots
 
 package struct RunCommit: Hashable, Sendable {
     /// The reason of the commit, `CRUN_BY_RUN` and so on. The cases' names are on the wire.
@@ -81,8 +60,8 @@ package struct RunCommit: Hashable, Sendable {
 
 enum RunRecord {
     case machine(RunMachine)
-    case asked(RunCall)
-    case made(RunCall)
+    case asked(RecordedCall)
+    case made(RecordedCall)
     case commit(RunCommit)
     /// A thread that had made slot calls entered `KVM_RUN`.
     case entered(thread: ThreadID)
@@ -93,7 +72,7 @@ enum RunRecord {
     case table(TableMessage)
     /// The array that a VM has now, whose slots follow.
     case array(RunArray)
-    case slot(RunCall)
+    case slot(RecordedCall)
 
     /// `nil` for a record that was never finished.
     init?(_ words: crun_record, number: Int) {
@@ -108,10 +87,10 @@ enum RunRecord {
             self = .array(
                 RunArray(
                     machine: RunMachine(words, SimulatedParameters()),
-                    start: RecordedCall(RunCall(words, number: number)), missing: Int(words.asked)))
-        case CRUN_SLOT: self = .slot(RunCall(words, number: number))
-        case CRUN_ASKED: self = .asked(RunCall(words, number: number))
-        case CRUN_MADE: self = .made(RunCall(words, number: number))
+                    start: RecordedCall(words, number: number), missing: Int(words.asked)))
+        case CRUN_SLOT: self = .slot(RecordedCall(words, number: number))
+        case CRUN_ASKED: self = .asked(RecordedCall(words, number: number))
+        case CRUN_MADE: self = .made(RecordedCall(words, number: number))
         case CRUN_COMMIT: self = .commit(RunCommit(words, number: number))
         case CRUN_ENTERED: self = .entered(thread: ThreadID(words))
         case CRUN_GONE: self = .gone(machine: Int(words.vm))
@@ -142,8 +121,8 @@ struct RunArray: Sendable {
     var missing: Int
     var slots: [RawRegion] = []
 
-    mutating func append(_ slot: RunCall) {
-        slots.append(slot.region)
+    mutating func append(_ slot: RecordedCall) {
+        if let region = slot.region { slots.append(region) }
         missing -= 1
     }
 }
@@ -171,23 +150,34 @@ extension UserMapping {
 
 extension ThreadID { init(_ words: crun_record) { rawValue = UInt32(bitPattern: words.thread) } }
 
-extension RunCall {
+extension RecordedCall {
+    /// A call of a run, whose times are known.
+    init(
+        number: Int, machine: Int, thread: ThreadID, at time: UInt64, nanoseconds: UInt64,
+        region: RawRegion, errno: String?, runsBefore: Int, entries: UInt64, inside: UInt32
+    ) {
+        let end = TraceTime(rawValue: time.addingSaturated(nanoseconds))
+        let presence = GuestPresence(entries: Int(clamping: entries), inside: Int(inside))
+        self.init(
+            line: number, thread: thread, time: end, machine: machine, region: region,
+            errno: errno, begin: .exactly(TraceTime(rawValue: time)), end: .exactly(end),
+            runsBefore: runsBefore, atBegin: presence, atEnd: presence)
+    }
+
     init(_ words: crun_record, number: Int) {
         let own = words.region
         let hasFile = own.form == 2 && own.guest_memfd >= 0
         self.init(
-            number: number, machine: Int(words.vm), thread: ThreadID(words),
-            time: TraceTime(words.start), nanoseconds: words.duration,
+            number: number, machine: Int(words.vm), thread: ThreadID(words), at: words.start,
+            nanoseconds: words.duration,
             region: RawRegion(
                 slot: own.slot, flags: own.flags, guestPhysicalAddress: own.guest_phys_addr,
                 memorySize: own.memory_size, userspaceAddress: own.userspace_addr,
                 guestMemfd: hasFile ? .file(index: UInt32(own.guest_memfd)) : nil,
                 guestMemfdOffset: own.guest_memfd_offset),
-            errno: words.result < 0 ? Errno(rawValue: 0 &- words.result) : nil,
-            runsBefore: words.runs, entries: words.entries, inside: words.inside)
+            errno: words.result < 0 ? Errno(rawValue: 0 &- words.result).name : nil,
+            runsBefore: Int(clamping: words.runs), entries: words.entries, inside: words.inside)
     }
-
-    package var end: TraceTime { TraceTime(rawValue: time.rawValue.addingSaturated(nanoseconds)) }
 }
 
 extension RunCommit {

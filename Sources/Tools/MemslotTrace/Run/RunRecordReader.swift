@@ -133,6 +133,10 @@ struct RunRecords {
     /// The first number of the newest records: all before it, but for those that stay, are lost.
     var oldestOfRing: UInt64 { begun > room ? begun - room / 2 : room / 2 }
     var lost: UInt64 { oldestOfRing - room / 2 }
+    /// The numbers of the records that are not lost.
+    var kept: some Sequence<UInt64> {
+        [0..<min(begun, room / 2), min(begun, oldestOfRing)..<begun].joined()
+    }
 
     func isLost(_ number: UInt64) -> Bool { number >= room / 2 && number < oldestOfRing }
 

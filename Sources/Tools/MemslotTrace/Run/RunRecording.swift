@@ -5,9 +5,9 @@ import Memslots
 
 package struct RunRecording: Sendable {
     /// The VMM's slot calls and their results, including failed ones, in the order of their effect.
-    package private(set) var asked: [RunCall] = []
+    package private(set) var asked: [RecordedCall] = []
     /// The kernel calls that were made for it, and the transactions; empty without `--atomic`.
-    package private(set) var made: [RunCall] = []
+    package private(set) var made: [RecordedCall] = []
     package private(set) var commits: [RunCommit] = []
     /// The thread that created each VM, in the order of creation.
     package internal(set) var creators: [ThreadID] = []
@@ -36,17 +36,12 @@ package struct RunRecording: Sendable {
         guard let records = RunRecords(bytes) else { return }
         header = records.header
         lost = Int(clamping: records.lost)
-        var number = 0
-        var index: UInt64 = 0
-        while index < records.begun {
-            if records.isLost(index) { index = records.oldestOfRing }
-            number += 1
+        for (place, index) in records.kept.enumerated() {
             let words = records.read(index)
             let isAfterLoss = records.lost > 0 && index >= records.room / 2
             add(
-                RunRecord(words, number: number),
+                RunRecord(words, number: place + 1),
                 afterLossOf: isAfterLoss && words.kind != CRUN_ENTERED ? Int(words.vm) : nil)
-            index += 1
         }
     }
 
@@ -139,10 +134,10 @@ package struct RunRecording: Sendable {
         return try TraceAssembly(log: log, options: options).assemble()
     }
 
-    private func log(of calls: [RunCall]) -> SlotCallLog {
+    private func log(of calls: [RecordedCall]) -> SlotCallLog {
         var log = SlotCallLog()
         log.machines = creators.map { TracedMachine(descriptor: -1, creator: $0, createdOnLine: 1) }
-        log.counts.unfinishedCalls = unfinished
+        log.counts[.unfinishedCalls] = unfinished
         log.isRecorded = true
         (log.runFaults, log.memoryChanges) = (faults, changes)
         var arrays = arrays.filter { $0.missing <= 0 }[...]
@@ -152,29 +147,20 @@ package struct RunRecording: Sendable {
                 arrays.removeFirst()
                 let machine = array.machine.number
                 let calls = array.start.array(of: array.slots, after: tables[machine]?.slots ?? [])
-                log.counts.slotCalls += calls.count
-                log.calls += calls
+                for call in calls { log.add(call) }
             }
         }
         for call in calls where call.machine < log.machines.count {
-            resume(before: call.number)
-            if !arrays.isEmpty, call.errno == nil {
-                _ = tables[call.machine, default: SlotTable()].apply(call.region)
+            resume(before: call.line)
+            if !arrays.isEmpty, call.errno == nil, let region = call.region {
+                _ = tables[call.machine, default: SlotTable()].apply(region)
             }
             log.counts.kinds[.record, default: 0] += 1
-            if let errno = call.errno {
-                log.add(
-                    FailedCall(
-                        line: call.number, thread: call.thread, machine: call.machine,
-                        region: call.region, errno: errno.name, time: call.time))
-                continue
-            }
-            log.counts.slotCalls += 1
-            log.calls.append(RecordedCall(call))
+            log.add(call)
         }
         resume(before: .max)
-        log.counts.lines = calls.count
-        log.counts.lostRecords = lost
+        log.counts[.lines] = calls.count
+        log.counts[.lostRecords] = lost
         return log
     }
 
@@ -182,20 +168,10 @@ package struct RunRecording: Sendable {
     package func rawLines(of machine: Int) -> [UInt8] {
         var writer = JSONWriter()
         for call in asked where call.machine == machine {
-            writer.rawCall(RawCallLine(.setRegion(call.region), expected: RawReply(call.errno)))
+            guard let region = call.region else { continue }
+            let errno = call.errno.map { Errno(name: $0) ?? Errno(rawValue: Int32($0) ?? 0) }
+            writer.rawCall(RawCallLine(.setRegion(region), expected: RawReply(errno)))
         }
         return writer.bytes
-    }
-}
-
-extension RecordedCall {
-    init(_ call: RunCall) {
-        let presence = GuestPresence(
-            entries: Int(clamping: call.entries), inside: Int(clamping: call.inside))
-        self.init(
-            line: call.number, thread: call.thread, time: call.end, machine: call.machine,
-            region: call.region, begin: .exactly(call.time), end: .exactly(call.end),
-            runsBefore: Int(clamping: call.runsBefore), commit: call.commit, atBegin: presence,
-            atEnd: presence)
     }
 }

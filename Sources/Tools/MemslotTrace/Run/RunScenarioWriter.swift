@@ -59,16 +59,16 @@ package struct RunScenarioWriter {
                 }
             }
         case .refused(let call):
-            let since = origin(call.time)
+            let since = origin(call.begin.earliest)
             writer.line {
-                $0.member("comment", "refused: \(call.errno?.name ?? "")")
+                $0.member("comment", "refused: \(call.errno ?? "")")
                 $0.member("thread", UInt64(call.thread.rawValue))
-                $0.list("calls", [RecordedCall(call)]) { $0.recorded($1, call.errno, since: since) }
+                $0.list("calls", [call]) { $0.recorded($1, since: since) }
             }
         case .fault(let fault):
             writer.line {
                 $0.member("comment", "KVM_RUN: EFAULT")
-                $0.member("thread", UInt64(fault.fault.thread.rawValue))
+                $0.member("thread", UInt64(fault.call.thread.rawValue))
                 $0.member("runFault", fault.explanation.description)
             }
         case .table(let message):
@@ -103,9 +103,9 @@ package struct RunScenarioWriter {
         return start ?? 0
     }
 
-    private mutating func add(_ commit: RunCommit?, _ made: [RunCall], of number: Int) {
+    private mutating func add(_ commit: RunCommit?, _ made: [RecordedCall], of number: Int) {
         guard let name = machines[number]?.machine.name else { return }
-        let since = origin(commit?.heldSince ?? made.first?.time)
+        let since = origin(commit?.heldSince ?? made.first?.begin.earliest)
         writer.line {
             $0.member("comment", "committed: \(commit.map { $0.reason?.text ?? "?" } ?? "not yet")")
             $0.member("vm", name)
@@ -115,7 +115,7 @@ package struct RunScenarioWriter {
                     $0.member("at", commit.heldSince.nanoseconds(since: since))
                     $0.members(of: commit)
                 }
-                $0.list("calls", made) { $0.recorded(RecordedCall($1), $1.errno, since: since) }
+                $0.list("calls", made) { $0.recorded($1, since: since) }
             }
         }
     }
@@ -148,16 +148,14 @@ package struct RunScenarioWriter {
             $0.member("thread", UInt64(transaction.thread.rawValue))
             $0.member("runsBefore", transaction.calls.first?.runsBefore ?? 0)
             guard isKnown else { return }
-            $0.list("calls", transaction.calls) { $0.recorded($1, nil, since: since) }
+            $0.list("calls", transaction.calls) { $0.recorded($1, since: since) }
         }
         writer.submission(of: followed.slots, to: own.machine.name, by: transaction)
     }
 }
 
 extension JSONWriter {
-    fileprivate mutating func recorded(
-        _ call: RecordedCall, _ errno: Errno?, since start: TraceTime
-    ) {
+    fileprivate mutating func recorded(_ call: RecordedCall, since start: TraceTime) {
         guard let region = call.region, let begin = call.begin.earliest else { return }
         beginObject()
         member("at", begin.nanoseconds(since: start))
@@ -167,7 +165,7 @@ extension JSONWriter {
             member("guest_memfd", UInt64(index))
             member("guest_memfd_offset", address: region.guestMemfdOffset)
         }
-        member(errno: errno)
+        member(errno: call.errno)
         member("inside", UInt64(clamping: call.atBegin.inside))
         member("entries", UInt64(clamping: call.atBegin.entries))
         endObject()

@@ -25,13 +25,7 @@ package struct TableMessage: Hashable, Sendable {
         (guestAddress, size) = (own.guest_phys_addr, own.memory_size)
     }
 
-    var name: String {
-        switch request {
-        case 5: "SET_MEM_TABLE"
-        case 37: "ADD_MEM_REG"
-        default: "REM_MEM_REG"
-        }
-    }
+    var name: String { [5: "SET_MEM_TABLE", 37: "ADD_MEM_REG"][request] ?? "REM_MEM_REG" }
 
     var target: String { (peer > 0 ? "process \(peer)" : "a process") + " (descriptor \(socket))" }
 
@@ -39,9 +33,10 @@ package struct TableMessage: Hashable, Sendable {
     func finding(under slots: [Memslot]) -> Finding? {
         let end = guestAddress.addingSaturated(size)
         guard request != 38, isExact, end > guestAddress else { return nil }
-        var mapped = SpaceRanges<Void>()
-        for slot in slots { mapped.insert(slot.range, ()) }
-        let missing = mapped.gaps(in: SpaceRange(space: .main, start: guestAddress, end: end))
+        let table = SpaceRange(space: .main, start: guestAddress, end: end)
+        let missing = slots.reduce([table]) { missing, slot in
+            missing.flatMap { $0.subtracting(slot.range) }
+        }
         guard let first = missing.first else { return nil }
         let ranges = missing.prefix(8).map { "\(hex($0.start..<$0.end))" }
         return Finding(

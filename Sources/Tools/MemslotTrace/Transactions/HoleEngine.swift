@@ -25,7 +25,8 @@ struct HoleEngine {
         for (place, slot) in change.removed.enumerated() where !call.isOfArray {
             // With a contradiction, a call that the log does not show removed the slot.
             let isInferred = change.surprise != nil && !(change.kind == .move && place == 0)
-            for range in kept(slot, by: change.added) {
+            // A call that moves a slot may map some of its bytes at their old place.
+            for range in slot.range.subtracting(change.added?.range) {
                 missing.insert(
                     range,
                     Absence(
@@ -44,16 +45,6 @@ struct HoleEngine {
     var removedBytes: UInt64 {
         missing.elements.filter { !$0.value.isInferred }
             .reduce(0) { $0.addingSaturated($1.range.count) }
-    }
-
-    /// The parts of a removed slot that the same call does not map at their old place.
-    private func kept(_ slot: Memslot, by added: Memslot?) -> [SpaceRange] {
-        guard let shared = added.flatMap({ slot.range.intersection($0.range) }) else {
-            return [slot.range]
-        }
-        var covered = SpaceRanges<Void>()
-        covered.insert(shared, ())
-        return covered.gaps(in: slot.range)
     }
 
     private func hole(
@@ -128,7 +119,7 @@ extension Moment {
     }
 
     /// The most time from this moment to `later`; `nil` if it is unknown.
-    fileprivate func atMost(until later: Moment) -> UInt64? {
+    func atMost(until later: Moment) -> UInt64? {
         guard let from = earliest, let to = later.latest, epoch == later.epoch else { return nil }
         return to.nanoseconds(since: from)
     }

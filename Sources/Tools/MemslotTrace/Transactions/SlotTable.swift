@@ -86,14 +86,19 @@ extension Capabilities {
         flags: [.logDirtyPages, .readOnly, .guestMemfd])
 }
 
-struct SlotChange {
-    enum Kind: Hashable {
-        case create, delete, move, reflag
-        /// The slot was equal already, or the call can't be decoded.
-        case nothing
-    }
+/// What a call does to the array.
+package enum ChangeKind: Hashable, Sendable {
+    case create, delete, move
+    /// `log-dirty-pages` changes.
+    case reflag
+    /// The slot was equal already, or the call can't be decoded.
+    case nothing
+    /// The kernel did what the log can't follow.
+    case undecoded
+}
 
-    var kind: Kind = .nothing
+struct SlotChange {
+    var kind = ChangeKind.nothing
     /// The slots that were removed; more than one only after a surprise.
     var removed: [Memslot] = []
     var added: Memslot?

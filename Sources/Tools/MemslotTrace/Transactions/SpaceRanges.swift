@@ -15,6 +15,14 @@ struct SpaceRange: Hashable {
         guard space == other.space, start < end else { return nil }
         return SpaceRange(space: space, start: start, end: end)
     }
+
+    /// The parts that `other` does not cover, ascending.
+    func subtracting(_ other: SpaceRange?) -> [SpaceRange] {
+        guard let shared = other.flatMap(intersection) else { return [self] }
+        return [(start, shared.start), (shared.end, end)].filter { $0 < $1 }.map {
+            SpaceRange(space: space, start: $0, end: $1)
+        }
+    }
 }
 
 extension Memslot {
@@ -43,31 +51,13 @@ struct SpaceRanges<Value> {
         }
     }
 
-    /// The parts of `range` that these ranges do not cover.
-    func gaps(in range: SpaceRange) -> [SpaceRange] {
-        var gaps: [SpaceRange] = []
-        var start = range.start
-        for (piece, _) in pieces(in: range) {
-            if piece.start > start {
-                gaps.append(SpaceRange(space: range.space, start: start, end: piece.start))
-            }
-            start = piece.end
-        }
-        if start < range.end {
-            gaps.append(SpaceRange(space: range.space, start: start, end: range.end))
-        }
-        return gaps
-    }
-
     /// Removes `range`, and returns the parts of it that were covered.
     mutating func remove(_ range: SpaceRange) -> [Element] {
         let indices = indices(meeting: range)
         guard !indices.isEmpty else { return [] }
         let removed = pieces(in: range)
-        let kept = elements[indices].flatMap { old, value -> [Element] in
-            [(old.start, range.start), (range.end, old.end)].filter { $0 < $1 }.map {
-                (SpaceRange(space: range.space, start: $0, end: $1), value)
-            }
+        let kept = elements[indices].flatMap { old, value in
+            old.subtracting(range).map { ($0, value) }
         }
         elements.replaceSubrange(indices, with: kept)
         return removed

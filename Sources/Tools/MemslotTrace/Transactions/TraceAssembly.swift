@@ -7,8 +7,10 @@ struct TraceAssembly {
 
     func assemble() throws(TraceError) -> TraceImport {
         try checkSlotCalls()
-        var builders: [Int: TransactionBuilder] = [:]
+        // The VMs in the order of their first call, and the place of each.
         var order: [Int] = []
+        var builders: [TransactionBuilder] = []
+        var places: [Int: Int] = [:]
         var transactions: [ImportedTransaction] = []
         var surprises: [SurprisingCall] = []
         var surpriseCount = 0
@@ -18,26 +20,26 @@ struct TraceAssembly {
         var tables = log.tables[...]
         var early: [(machine: Int, finding: Finding)] = []
         var runFaults = log.runFaults[...]
-        var faults: [ExplainedFault] = []
+        var faults: [ExplainedFailure] = []
         var found = log.findings
-        func builder(of machine: Int) -> TransactionBuilder {
-            if let known = builders[machine] { return known }
+        func place(of machine: Int) -> Int {
+            if let known = places[machine] { return known }
+            places[machine] = order.count
             order.append(machine)
-            return TransactionBuilder(
-                grouping: TransactionGrouping(
-                    gapNanoseconds: options.gapNanoseconds, isCoarse: log.isCoarse),
-                vcpus: log.vcpus(of: machine))
+            let grouping = TransactionGrouping(
+                gapNanoseconds: options.gapNanoseconds, isCoarse: log.isCoarse)
+            builders.append(TransactionBuilder(grouping: grouping, vcpus: log.vcpus(of: machine)))
+            return order.count - 1
         }
         func explain(upTo line: Int) {
             while let failure = failures.first, failure.line <= line {
                 failures.removeFirst()
                 // Of a file that names no VM.
                 guard log.machines.indices.contains(failure.machine) else { continue }
-                let own = builder(of: failure.machine)
-                builders[failure.machine] = own
+                let slots = builders[place(of: failure.machine)].table.slots
                 explained.append(
                     ExplainedFailure(
-                        failure, array: options.array ?? own.table.slots,
+                        failure, array: options.array ?? slots,
                         isWhole: options.array != nil
                             || log.machines[failure.machine].createdOnLine != nil
                                 && surpriseCount == 0
@@ -45,53 +47,49 @@ struct TraceAssembly {
             }
             while let change = changes.first, change.line <= line {
                 changes.removeFirst()
-                for (machine, own) in builders where change.machine ?? machine == machine {
+                for (machine, own) in zip(order, builders)
+                where change.machine ?? machine == machine {
                     found += own.table.slots.compactMap(change.finding).map { (machine, $0) }
                 }
             }
             while let message = tables.first, message.line <= line {
                 tables.removeFirst()
                 // A VM without slots is none of the scenario.
-                let slots = builders[message.machine]?.table.slots ?? []
+                let slots = places[message.machine].map { builders[$0].table.slots } ?? []
                 if surpriseCount == 0, let finding = message.finding(under: slots) {
                     early.append((message.machine, finding))
                 }
             }
             while let fault = runFaults.first, fault.line <= line {
                 runFaults.removeFirst()
-                let own = builders.filter { fault.machine ?? $0.key == $0.key }
+                let own = order.filter { fault.machine ?? $0 == $0 }
                 faults.append(
-                    ExplainedFault(
+                    ExplainedFailure(
                         fault, of: fault.machine ?? order.first ?? 0,
-                        under: own.values.flatMap(\.table.slots),
-                        changes: found.suffix(8).filter { own[$0.machine] != nil }
+                        under: own.flatMap { builders[place(of: $0)].table.slots },
+                        changes: found.suffix(8).filter { own.contains($0.machine) }
                             .map { $0.finding.text + "." }))
             }
         }
         for call in log.calls {
             explain(upTo: call.line)
-            var own = builder(of: call.machine)
-            // Not shared while it grows.
-            builders[call.machine] = nil
-            let (ended, surprise) = own.add(call, isRunner: log.isRunner(call, among: log.runners))
-            builders[call.machine] = own
+            let (ended, surprise) = builders[place(of: call.machine)].add(
+                call, isRunner: log.isRunner(call))
             if let ended { transactions.append(ended) }
             guard let surprise else { continue }
             surpriseCount += 1
             if surprises.count < ImportReport.listedSurprises { surprises.append(surprise) }
         }
         explain(upTo: .max)
-        for machine in order {
-            if let ended = builders[machine]?.finish() { transactions.append(ended) }
+        for place in builders.indices {
+            if let ended = builders[place].finish() { transactions.append(ended) }
         }
         transactions.sort { $0.line < $1.line }
 
-        let places = Dictionary(
-            uniqueKeysWithValues: order.enumerated().map { ($0.element, $0.offset) })
         func renumber(_ machine: inout Int) { machine = places[machine] ?? 0 }
         for index in transactions.indices { renumber(&transactions[index].machine) }
         for index in explained.indices { renumber(&explained[index].call.machine) }
-        for index in faults.indices { renumber(&faults[index].machine) }
+        for index in faults.indices { renumber(&faults[index].call.machine) }
         let name = Self.name(log.scenario ?? options.name)
         let scenario = ImportedScenario(
             name: name, source: options.source ?? log.source ?? "imported from " + kind,
@@ -100,8 +98,7 @@ struct TraceAssembly {
                     // The VMs of a run get their names before their first slot call.
                     name: Self.name(name, of: log.isRecorded ? machine : place),
                     traced: log.machines[machine],
-                    needs: log.machines[machine].limits ?? builders[machine]?.needs
-                        ?? SimulatedParameters())
+                    needs: log.machines[machine].limits ?? builders[place].needs)
             }, transactions: transactions, startTime: log.calls.first?.time)
         return TraceImport(
             scenario: scenario,
@@ -110,9 +107,8 @@ struct TraceAssembly {
                 idleMachines: log.machines.count - order.count, surprises: surprises,
                 surpriseCount: surpriseCount, failures: explained, runFaults: faults,
                 memoryFindings: (early + found).map { (places[$0.machine] ?? 0, $0.finding) },
-                removedBytes: order.reduce(0) {
-                    $0.addingSaturated(builders[$1]?.engine.removedBytes ?? 0)
-                }, hasTimes: log.calls.contains { $0.time != nil }, hasCoarseTimes: log.isCoarse,
+                removedBytes: builders.reduce(0) { $0.addingSaturated($1.engine.removedBytes) },
+                hasTimes: log.calls.contains { $0.time != nil }, hasCoarseTimes: log.isCoarse,
                 clockJumps: log.clockJumps, isRecorded: log.isRecorded))
     }
 
@@ -125,13 +121,13 @@ struct TraceAssembly {
 
     private func checkSlotCalls() throws(TraceError) {
         let counts = log.counts
-        guard !counts.kinds.isEmpty || counts.cutCalls + counts.malformedCalls > 0 else {
-            throw .noSlotCalls(lines: counts.lines)
+        guard !counts.kinds.isEmpty || counts[.cutCalls] + counts[.malformedCalls] > 0 else {
+            throw .noSlotCalls(lines: counts[.lines])
         }
-        guard counts.undecodedCalls > 0, counts.undecodedCalls == log.calls.count,
+        guard counts[.undecodedCalls] > 0, counts[.undecodedCalls] == log.calls.count,
             let first = log.calls.first, !options.acceptsUndecoded
         else { return }
-        throw .undecoded(count: counts.undecodedCalls, line: first.line)
+        throw .undecoded(count: counts[.undecodedCalls], line: first.line)
     }
 
     /// The name of the VM with this number, from 0.

@@ -7,14 +7,14 @@ struct TransactionBuilder {
     private(set) var table = SlotTable()
     private(set) var engine: HoleEngine
     private var grouping: TransactionGrouping
-    private var open: Open?
+    private var open = Open()
     private var generation = Generation(rawValue: 0)
     private var number = 0
 
     private struct Open {
         var calls: [RecordedCall] = []
         var before: [SlotKey: Memslot?] = [:]
-        var changes = ChangeCounts()
+        var changes: [ChangeKind: Int] = [:]
         var holes: [Hole] = []
     }
 
@@ -27,20 +27,14 @@ struct TransactionBuilder {
     mutating func add(
         _ call: RecordedCall, isRunner: Bool
     ) -> (ended: ImportedTransaction?, surprise: SurprisingCall?) {
-        var ended: ImportedTransaction?
-        if grouping.begins(with: call, isRunner: isRunner) { ended = finish() }
-        var open = open ?? Open()
-        // Not shared with `self` while it grows.
-        self.open = nil
-        let surprise = apply(call, to: &open)
-        self.open = open
-        return (ended, surprise)
+        let ended = grouping.begins(with: call, isRunner: isRunner) ? finish() : nil
+        return (ended, apply(call))
     }
 
-    private mutating func apply(_ call: RecordedCall, to open: inout Open) -> SurprisingCall? {
+    private mutating func apply(_ call: RecordedCall) -> SurprisingCall? {
         open.calls.append(call)
         guard let region = call.region else {
-            open.changes.undecoded += 1
+            open.changes[.undecoded, default: 0] += 1
             return SurprisingCall(line: call.line, surprise: .undecoded)
         }
         let key = Memslot(region).assignedKey
@@ -51,28 +45,25 @@ struct TransactionBuilder {
             open.before[removed.assignedKey] = .some(removed)
         }
         if let slot = change.added ?? change.reflagged?.to { needs.include(slot) }
-        if change.surprise != nil, change.kind == .nothing {
-            // The kernel did what the log can't follow.
-            open.changes.undecoded += 1
-        } else {
-            open.changes.count(change.kind)
-        }
+        let isUnknown = change.surprise != nil && change.kind == .nothing
+        open.changes[isUnknown ? .undecoded : change.kind, default: 0] += 1
         open.holes += engine.apply(change, at: call, in: number)
         return change.surprise.map { SurprisingCall(line: call.line, key: key, surprise: $0) }
     }
 
-    var lastCall: RecordedCall? { open?.calls.last }
+    var lastCall: RecordedCall? { open.calls.last }
 
     mutating func finish() -> ImportedTransaction? {
-        guard let open, let first = open.calls.first, let last = open.calls.last else { return nil }
-        self.open = nil
+        guard let first = open.calls.first, let last = open.calls.last else { return nil }
+        defer { open = Open() }
         number += 1
-        let isUnchanged = open.before.allSatisfy { table[$0.key] == $0.value }
-        if !isUnchanged { generation = generation.next }
+        let changed = open.before.filter { table[$0.key] != $0.value }.sorted { $0.key < $1.key }
+        if !changed.isEmpty { generation = generation.next }
         return ImportedTransaction(
             machine: first.machine, thread: first.thread, time: first.time,
-            calls: open.calls, outcome: isUnchanged ? .unchanged : .committed,
-            generation: generation, changes: open.changes,
+            calls: open.calls, outcome: changed.isEmpty ? .unchanged : .committed,
+            generation: generation, changes: open.changes, removed: changed.compactMap(\.value),
+            added: changed.compactMap { table[$0.key] },
             audit: HoleAudit(
                 all: open.holes, guestDuringTransaction: engine.vcpus.activity(during: first, last))
         )
@@ -90,14 +81,10 @@ struct TransactionGrouping {
     /// The longest pause within a transaction of a thread that never enters `KVM_RUN`.
     let gapNanoseconds: UInt64
     /// Whether times are whole seconds, so that a difference of one second may be almost none.
-    let isCoarse: Bool
+    var isCoarse = false
 
-    private var previous: RecordedCall?
-    private var count = 0
-
-    init(gapNanoseconds: UInt64, isCoarse: Bool = false) {
-        (self.gapNanoseconds, self.isCoarse) = (gapNanoseconds, isCoarse)
-    }
+    private(set) var previous: RecordedCall?
+    private(set) var count = 0
 
     mutating func begins(with call: RecordedCall, isRunner: Bool) -> Bool {
         let begins = isBoundary(before: call, isRunner: isRunner)
@@ -134,28 +121,12 @@ package struct ImportedTransaction: Sendable {
     package var outcome: Outcome
     /// The number of transactions of the VM, including this one, that changed something.
     package var generation: Generation
-    package var changes: ChangeCounts
+    /// How many calls did what.
+    package var changes: [ChangeKind: Int]
+    /// The slots that it changed, as they were before and as they are after it, by their ids.
+    var removed: [Memslot]
+    var added: [Memslot]
     package var audit: HoleAudit
 
     package var line: Int { calls.first?.line ?? 0 }
-}
-
-package struct ChangeCounts: Hashable, Sendable {
-    package var created = 0
-    package var deleted = 0
-    package var moved = 0
-    /// Slots whose `log-dirty-pages` changed.
-    package var reflagged = 0
-    package var without = 0
-    package var undecoded = 0
-
-    mutating func count(_ kind: SlotChange.Kind) {
-        switch kind {
-        case .create: created += 1
-        case .delete: deleted += 1
-        case .move: moved += 1
-        case .reflag: reflagged += 1
-        case .nothing: without += 1
-        }
-    }
 }

@@ -136,13 +136,11 @@ enum OutputFile {
         // To open a pipe waits for its reader, and to close it would end it.
         let kind = stat(path, &status) < 0 ? S_IFREG : status.st_mode & S_IFMT
         guard kind == S_IFREG || kind == S_IFDIR else { return }
-        let file = Glibc.open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
-        guard file >= 0 else { throw .last }
-        close(file)
+        close(try open(path, O_CREAT))
     }
 
-    static func open(_ path: String) throws(Errno) -> Int32 {
-        let file = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    static func open(_ path: String, _ mode: Int32 = O_CREAT | O_TRUNC) throws(Errno) -> Int32 {
+        let file = Glibc.open(path, O_WRONLY | O_CLOEXEC | mode, 0o644)
         guard file >= 0 else { throw .last }
         return file
     }

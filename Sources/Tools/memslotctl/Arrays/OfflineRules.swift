@@ -22,7 +22,7 @@ struct OfflineRules: ParsableArguments {
     func rules(for files: [ArrayFile], flags: String?) throws -> UsedRules {
         let names = flags.map { $0.split(separator: ",").map(String.init) } ?? []
         try require(
-            names.allSatisfy { $0 == "none" || MemslotFlags(wireName: $0) != nil },
+            names.allSatisfy { $0 == "none" || MemslotFlags.named($0) != nil },
             "flags of a VM are log-dirty-pages, readonly, guest-memfd, or none")
         let areGiven = areGiven || flags != nil
         let source = files.first { $0.machine != nil }
@@ -62,7 +62,7 @@ struct OfflineRules: ParsableArguments {
         configuration.guestPhysicalBits = guestBits ?? configuration.guestPhysicalBits
         configuration.addressSpaces = addressSpaces ?? configuration.addressSpaces
         if !flags.isEmpty {
-            configuration.flags = flags.reduce([]) { $0.union(MemslotFlags(wireName: $1) ?? []) }
+            configuration.flags = flags.reduce([]) { $0.union(MemslotFlags.named($1) ?? []) }
         }
         var limits = try configuration.capabilities()
         if machine == nil || limits.flags.contains(.guestMemfd) { limits.providesGuestMemfd = true }
@@ -103,9 +103,8 @@ extension KernelVersion: ExpressibleByArgument {
 
 extension MemslotFlags {
     /// The flag with this name on the wire; `nil` if there is none.
-    init?(wireName: String) {
-        guard let known = Self.wireNames.first(where: { $0.name == wireName }) else { return nil }
-        self = known.flag
+    static func named(_ name: String) -> MemslotFlags? {
+        wireNames.first { $0.name == name }?.flag
     }
 }
 

@@ -52,24 +52,19 @@ struct TranslateCommand: VMRequestCommand {
             .numbers("guest address"), hasRanges ? .numbers("size") : nil, .numbers("slot"),
             .numbers("offset"), "backing", "flags",
         ])
-        func append(_ address: UInt64, _ slot: JSONValue) {
-            let id = slot["slot"].flatMap { $0.isNull ? nil : $0.rawText }
-            table.append([
-                "\(hex(address))", hasRanges ? "\(slot["size"] == nil ? "" : slot.size())" : nil,
-                "\(id ?? "–")", "\(slot["offset"]?.string ?? "")",
-                .init(id == nil ? "no slot" : WireSlot.backing(of: slot)),
-                "\(slot.strings("flags").joined(separator: " "))",
-            ])
-        }
         for (place, found) in zip(addresses, result.list("translations")) {
-            guard place.size != nil else {
-                append(place.address, found)
-                continue
-            }
             var address = place.address
-            for piece in found.elements {
-                append(address, piece)
-                if case .success(let size)? = piece["size"]?.quantity { address &+= size }
+            // The slot at an address, or the pieces of a range.
+            for slot in place.size == nil ? [found] : Array(found.elements) {
+                let id = slot["slot"].flatMap { $0.isNull ? nil : $0.rawText }
+                table.append([
+                    "\(hex(address))",
+                    hasRanges ? "\(slot["size"] == nil ? "" : slot.size())" : nil,
+                    "\(id ?? "–")", "\(slot["offset"]?.string ?? "")",
+                    .init(id == nil ? "no slot" : WireSlot.backing(of: slot)),
+                    "\(slot.strings("flags").joined(separator: " "))",
+                ])
+                if case .success(let size)? = slot["size"]?.quantity { address &+= size }
             }
         }
         return Terminal.lines(table)

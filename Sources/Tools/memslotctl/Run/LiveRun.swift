@@ -70,7 +70,7 @@ final class RunMirror: Sendable {
             guard let vm = vms.withLock({ $0[followed.transaction.machine] }) else { return }
             apply(followed, vm)
         case .fault(let fault):
-            guard let vm = vms.withLock({ $0[fault.machine] }) else { return }
+            guard let vm = vms.withLock({ $0[fault.call.machine] }) else { return }
             service.announce(RunNotification.fault(fault, of: vm.name), toFollowersOf: vm.name)
         case .gone(let number):
             guard let vm = vms.withLock({ $0.removeValue(forKey: number) }) else { return }

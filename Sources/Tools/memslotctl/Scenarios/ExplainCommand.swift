@@ -109,7 +109,7 @@ struct ExplainCommand: ParsableCommand {
         guard let flags else { return 0 }
         var bits: UInt32 = 0
         for word in flags.split(whereSeparator: { $0 == "|" || $0 == "," }).map(String.init) {
-            let named = MemslotFlags.kernelNames[word] ?? MemslotFlags(wireName: word)
+            let named = MemslotFlags.kernelNames[word] ?? MemslotFlags.named(word)
             let number = Quantity(argument: word).flatMap { UInt32(exactly: $0.value) }
             guard let bit = named?.rawValue ?? number else { return nil }
             bits |= bit

@@ -69,7 +69,7 @@ struct ReplayCommand: ParsableCommand {
     }
 
     private func play(_ input: borrowing InputFile) throws -> Bool {
-        let target = try socket.map { try ReplayedDaemon(socket: $0, user: serverUid) }
+        let target = try socket.map { try connect(to: $0) }
         // Otherwise the next replay would find the VMs' names in use.
         defer { target?.destroyVMs() }
         var player = ScenarioPlayer(
@@ -99,6 +99,16 @@ struct ReplayCommand: ParsableCommand {
         return report.isMet
     }
 
+    /// Throws the exit status, after printing that no daemon listens.
+    private func connect(to socket: String) throws(ExitCode) -> SocketTarget {
+        var options = DaemonOptions()
+        options.socket = socket
+        let path = try options.paths()[0]
+        do throws(TargetLost) { return try SocketTarget(path, serverUser: serverUid) } catch {
+            throw options.noDaemon(error)
+        }
+    }
+
     private func next(
         _ reader: inout ScenarioReader, of input: borrowing InputFile
     ) throws -> ScenarioStep? {
@@ -110,41 +120,4 @@ extension BackendChoice: ExpressibleByArgument {}
 
 extension ScenarioPlayer.Played {
     var receipt: JSONValue? { method == Method.memslotsSubmit.rawValue ? reply?["result"] : nil }
-}
-
-/// A daemon that executes a scenario, and the VMs that the scenario created there.
-final class ReplayedDaemon: ScenarioTarget {
-    private let target: SocketTarget
-    // Unsafe: one thread uses a target.
-    nonisolated(unsafe) private var vms: [String] = []
-
-    /// Throws the exit status, after printing that no daemon listens.
-    init(socket: String, user: UInt32?) throws(ExitCode) {
-        var options = DaemonOptions()
-        options.socket = socket
-        let path = try options.paths()[0]
-        do throws(TargetLost) { target = try SocketTarget(path, serverUser: user) } catch {
-            throw options.noDaemon(error)
-        }
-    }
-
-    func exchange(_ line: [UInt8]) throws(TargetLost) -> [UInt8] { try target.exchange(line) }
-
-    func record(_ played: ScenarioPlayer.Played) {
-        guard let vm = played.vm, played.reply?["result"] != nil else { return }
-        if played.method == Method.vmCreate.rawValue { vms.append(vm) }
-        if played.method == Method.vmDestroy.rawValue { vms.removeAll { Name($0) == Name(vm) } }
-    }
-
-    func destroyVMs() {
-        for vm in vms {
-            var line = JSONWriter()
-            line.request(.vmDestroy, vm: vm, id: 0)
-            // If the daemon is gone, so are its VMs.
-            do throws(TargetLost) { _ = try exchange(Array(line.bytes.dropLast())) } catch {
-                return
-            }
-        }
-        vms = []
-    }
 }
