@@ -18,9 +18,7 @@ struct GuestMemfdFiles: Sendable {
     }
 
     /// A slot's own file. Each has another number.
-    private struct OwnFile: Sendable {
-        var size, number: UInt64
-    }
+    private struct OwnFile: Sendable { var size, number: UInt64 }
 
     enum Bound: Hashable, Sendable {
         case descriptor(Int32, firstPage: UInt64)

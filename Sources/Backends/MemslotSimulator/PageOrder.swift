@@ -74,9 +74,7 @@ struct PageOrder: Sendable {
         if here.leaf < leaves.count, leaves[here.leaf].isEmpty { leaves.remove(at: here.leaf) }
     }
 
-    private struct Position {
-        var leaf, index: Int
-    }
+    private struct Position { var leaf, index: Int }
 
     /// The last entry that begins before `page` of `space`. It may be of a lower space.
     private func position(before page: UInt64, in space: UInt32) -> Position? {

@@ -18,9 +18,7 @@ package struct Tally<Name: CaseIterable & Hashable & Sendable>: Hashable, Sendab
 
 extension Tally where Name: RawRepresentable<String> {
     /// The counts of `names`, in order; by default of all.
-    package func named(
-        _ names: [Name] = Array(Name.allCases)
-    ) -> [(name: String, value: UInt64)] {
+    package func named(_ names: [Name] = Array(Name.allCases)) -> [(name: String, value: UInt64)] {
         names.map { ($0.rawValue, self[$0]) }
     }
 }

@@ -98,8 +98,7 @@ struct SimulateCommand: ParsableCommand {
         var table = TextTable(columns: ["", .numbers("")])
         for (name, count) in counts { table.append([TextTable.Cell(name), "\(count)"]) }
         let last = seed + UInt64(hashes.count) - 1
-        let title =
-            last == seed ? "seed \(seed)" : "\(hashes.count) seeds, \(seed) to \(last)"
+        let title = last == seed ? "seed \(seed)" : "\(hashes.count) seeds, \(seed) to \(last)"
         let hash = SimulationReport.hash(ofAll: hashes)
         return [title] + table.lines().map { "  " + $0 }
             + ["  hash" + String(repeating: " ", count: width - 2) + hash]

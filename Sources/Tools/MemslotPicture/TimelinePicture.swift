@@ -46,8 +46,7 @@ struct TimelineSVG {
 
     private let lanes: [String]
     private let spans: [TimelinePicture.Span]
-    private let start: UInt64
-    private let length: UInt64
+    private let start, length: UInt64
 
     init(_ picture: TimelinePicture) {
         let spans = picture.spans.filter { picture.lanes.indices.contains($0.lane) }

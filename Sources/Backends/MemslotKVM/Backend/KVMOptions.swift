@@ -91,12 +91,8 @@ extension Capabilities {
         self.init(
             maxSlots: slots > 0 ? UInt32(slots) : 32,
             addressSpaces: UInt32(max(1, vm.value(of: .multiAddressSpace))),
-            maxGuestPage: limits.maxGuestPage,
-            userspaceEnd: limits.userspaceEnd,
-            flags: flags,
-            pageSize: limits.pageSize,
-            facts: limits.facts,
-            reservedRanges: reservedRanges,
+            maxGuestPage: limits.maxGuestPage, userspaceEnd: limits.userspaceEnd, flags: flags,
+            pageSize: limits.pageSize, facts: limits.facts, reservedRanges: reservedRanges,
             sharesGuestMemfd: kernel.sharesGuestMemfd,
             dirtyLogStartsFull: options.dirtyLog == .manualInitiallySet,
             kernelMemory: KernelSlotMemory(

@@ -51,8 +51,7 @@ public final class KVMSystem: Sendable {
     /// Kernel: `KVM_CREATE_VM`, api.rst 4.2.
     public func makeVirtualMachine() throws(KVMError) -> VirtualMachine {
         let vm = try checkCall("KVM_CREATE_VM", ckvm_create_vm(descriptor, 0))
-        return VirtualMachine(
-            system: self, file: OwnedDescriptor(adopting: vm), creator: getpid())
+        return VirtualMachine(system: self, file: OwnedDescriptor(adopting: vm), creator: getpid())
     }
 
     /// Returns the limits that no capability reports; the first call measures them.

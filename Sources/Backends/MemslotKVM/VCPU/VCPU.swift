@@ -20,15 +20,13 @@ public final class VCPU: @unchecked Sendable {
 
     init(of vm: VirtualMachine, id: UInt32) throws(KVMError) {
         let descriptor = try vm.check(ckvm_create_vcpu(vm.descriptor, UInt(id)), "KVM_CREATE_VCPU")
-        self.id = id
-        self.file = OwnedDescriptor(adopting: descriptor)
+        (self.id, self.file) = (id, OwnedDescriptor(adopting: descriptor))
         let bytes = try checkCall(
             "KVM_GET_VCPU_MMAP_SIZE", ckvm_get_vcpu_mmap_size(vm.system.descriptor))
         var mapped: UnsafeMutableRawPointer?
         try checkCall("mmap of a vCPU", ckvm_map(descriptor, Int(bytes), 0, &mapped))
         guard let mapped else { throw .callFailed(call: "mmap of a vCPU", errno: .badAddress) }
-        self.mappedBytes = Int(bytes)
-        self.sharedPage = mapped
+        (self.mappedBytes, self.sharedPage) = (Int(bytes), mapped)
         #if arch(x86_64)
             try VCPU.setHostFeatures(of: descriptor, system: vm.system)
         #elseif arch(arm64)

@@ -27,8 +27,7 @@
         private static func emptyBlackout() throws -> MedianOf {
             let guest = try HeldVCPUs()
             try RawCalls(creating: [guest.slot]).apply(to: guest.vm)
-            let table = try MemslotTable(
-                backend: OfflineBackend(Capabilities()), vcpus: guest.gate)
+            let table = try MemslotTable(backend: OfflineBackend(Capabilities()), vcpus: guest.gate)
             let (before, after) = ([guest.slot], [guest.slot.logging(true)])
             _ = try table.measured(before)
             return { count in

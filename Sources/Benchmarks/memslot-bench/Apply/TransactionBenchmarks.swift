@@ -31,8 +31,7 @@ enum TransactionBenchmarks {
     /// A table of such a VM, whose transactions hold the vCPUs behind `gate`.
     static func table(of vm: VirtualMachine, _ gate: VCPUGate = VCPUGate()) throws -> MemslotTable {
         do {
-            return try MemslotTable(
-                backend: KVMBackend(adopting: vm, installed: []), vcpus: gate)
+            return try MemslotTable(backend: KVMBackend(adopting: vm, installed: []), vcpus: gate)
         } catch { throw BenchmarkError.broken("the VM can't be adopted: \(error)") }
     }
 

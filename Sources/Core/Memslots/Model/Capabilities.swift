@@ -45,14 +45,10 @@ public struct Capabilities: Hashable, Sendable {
     public init(
         maxSlots: UInt32 = 32_764, addressSpaces: UInt32 = 1, maxGuestPage: UInt64 = (1 << 40) - 1,
         userspaceEnd: UserspaceAddress = UserspaceAddress(0x7fff_ffff_f000),
-        flags: MemslotFlags = [.logDirtyPages, .readOnly],
-        maxPagesPerSlot: UInt64 = (1 << 31) - 1,
-        pageSize: ByteCount = .page,
-        slotGranule: ByteCount? = nil,
-        facts: KernelFacts = KernelFacts(),
-        reservedRanges: [Range<GuestPhysicalAddress>] = [],
-        providesGuestMemfd: Bool = false,
-        sharesGuestMemfd: Bool = false,
+        flags: MemslotFlags = [.logDirtyPages, .readOnly], maxPagesPerSlot: UInt64 = (1 << 31) - 1,
+        pageSize: ByteCount = .page, slotGranule: ByteCount? = nil,
+        facts: KernelFacts = KernelFacts(), reservedRanges: [Range<GuestPhysicalAddress>] = [],
+        providesGuestMemfd: Bool = false, sharesGuestMemfd: Bool = false,
         dirtyLogStartsFull: Bool = false,
         deletesAtOneInstant: Bool = Capabilities.hostDeletesAtOneInstant,
         kernelMemory: KernelSlotMemory? = nil

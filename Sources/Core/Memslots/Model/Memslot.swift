@@ -44,12 +44,9 @@ public struct Memslot: Hashable, Sendable {
         memory: MemoryReference? = nil,
         guestMemfd: GuestMemfdBinding? = nil
     ) {
-        self.assignedID = id ?? Self.noID
-        self.addressSpace = addressSpace
-        self.guestPhysicalAddress = guestPhysicalAddress
-        self.size = size
-        self.userspaceAddress = userspaceAddress
-        self.flags = flags
+        (self.assignedID, self.addressSpace) = (id ?? Self.noID, addressSpace)
+        (self.guestPhysicalAddress, self.size) = (guestPhysicalAddress, size)
+        (self.userspaceAddress, self.flags) = (userspaceAddress, flags)
         self.memoryObject = memory?.object ?? MemoryObjectID(rawValue: 0)
         self.memoryOffset = self.memoryObject.rawValue == 0 ? .zero : memory?.offset ?? .zero
         self.guestMemfdDescriptor = guestMemfd?.descriptor ?? -1

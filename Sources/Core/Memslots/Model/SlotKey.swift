@@ -41,8 +41,7 @@ public struct SlotKey: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// Creates the key of slot `id` of `addressSpace`.
     @inlinable
     public init(addressSpace: AddressSpaceID = .main, id: SlotID) {
-        self.addressSpace = addressSpace
-        self.id = id
+        (self.addressSpace, self.id) = (addressSpace, id)
     }
 
     /// Both numbers in one, so that keys compare as one integer.

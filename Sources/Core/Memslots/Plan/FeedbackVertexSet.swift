@@ -74,8 +74,7 @@ struct FeedbackVertexSet {
 
 /// A vertex by the number of ways through it, the most first.
 private struct Busy: Comparable {
-    let ways: Int
-    let vertex: Int
+    let ways, vertex: Int
 
     init(_ vertex: Int, in graph: DirectedGraph) {
         ways = graph.inDegree(vertex) * graph.outDegree(vertex)

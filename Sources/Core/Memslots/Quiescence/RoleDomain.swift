@@ -25,9 +25,7 @@ public struct ReentryError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What it attempted.
     public var attempt: Attempt
 
-    init(_ role: ThreadRole, tried attempt: Attempt) {
-        (self.role, self.attempt) = (role, attempt)
-    }
+    init(_ role: ThreadRole, tried attempt: Attempt) { (self.role, self.attempt) = (role, attempt) }
 
     /// A sentence that says what was attempted, where, and what to do instead.
     public var message: String {

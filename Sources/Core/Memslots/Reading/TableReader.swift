@@ -24,8 +24,7 @@ public struct TableReader: ~Copyable {
     private let pair: ArrayPair
 
     init(_ pair: ArrayPair, name: String) {
-        self.name = name
-        self.pair = pair
+        (self.name, self.pair) = (name, pair)
         hasFence = !ProcessFence.isAvailable
         registry = pair.readers
         record = registry.add(name)

@@ -6,8 +6,7 @@ public struct TableView: ~Copyable {
     @inlinable
     @inline(__always)
     init(lines: UnsafeMutablePointer<ReaderLines>, version: UnsafePointer<VersionLines>) {
-        self.lines = lines
-        self.version = version
+        (self.lines, self.version) = (lines, version)
     }
 
     /// The generation.

@@ -54,10 +54,9 @@ public final class MemslotTable: Sendable {
     ///   - receiptBudget: bounds the memory of the receipts that are kept, with those of other tables.
     /// - Throws: ``InvalidArray`` if these can't be what the VM has.
     public init(
-        backend: any MemslotBackend, installed: [Memslot] = [],
-        vcpus: any VCPUHold = VCPUGate(), limits: TableLimits = TableLimits(),
-        generation: Generation = Generation(0), receiptBudget: ReceiptBudget = ReceiptBudget(),
-        privateRanges: [GuestRange] = []
+        backend: any MemslotBackend, installed: [Memslot] = [], vcpus: any VCPUHold = VCPUGate(),
+        limits: TableLimits = TableLimits(), generation: Generation = Generation(0),
+        receiptBudget: ReceiptBudget = ReceiptBudget(), privateRanges: [GuestRange] = []
     ) throws(InvalidArray) {
         var capabilities = backend.capabilities
         if !(backend is any MemoryAttributeBackend) { capabilities.memoryAttributes = false }

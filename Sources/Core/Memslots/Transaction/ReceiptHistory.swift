@@ -36,9 +36,7 @@ final class ReceiptHistory: Sendable {
     private let limit: Int
     private let budget: ReceiptBudget
 
-    init(limit: Int, _ budget: ReceiptBudget) {
-        (self.limit, self.budget) = (limit, budget)
-    }
+    init(limit: Int, _ budget: ReceiptBudget) { (self.limit, self.budget) = (limit, budget) }
 
     deinit { budget.release(drop(through: .max)) }
 

@@ -124,8 +124,7 @@ struct ChangedOverlaps {
     /// Indexes `slots`, each valid by itself. `changes` are the places at which they differ from
     /// `present`.
     init(in slots: [Memslot], _ changes: ChangedPlaces, present: MemslotArray) {
-        self.slots = slots
-        self.present = present
+        (self.slots, self.present) = (slots, present)
         let none = ChangedPlaces.Place.none
         gone = changes.places.lazy.map(\.old).filter { $0 != none }
         new = AscendingOrder.byAddress(

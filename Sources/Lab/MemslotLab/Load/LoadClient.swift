@@ -185,9 +185,7 @@ final class LoadSubscriber: @unchecked Sendable {
             tally.counts[.events] += 1
             let previous = params["previousGeneration"]?.uint64 ?? 0
             let generation = params["generation"]?.uint64 ?? 0
-            if previous != known || generation != known + 1 {
-                tally.counts[.lostEvents] += 1
-            }
+            if previous != known || generation != known + 1 { tally.counts[.lostEvents] += 1 }
             generations[name] = generation
         case "vm.destroyed":
             generations[name] = nil

@@ -72,9 +72,7 @@ struct LayoutSequence {
     private var fourPieces: [UInt64] = []
 
     init(_ region: TortureRegion, change: TortureChange, seed: UInt64) {
-        self.region = region
-        self.change = change
-        self.random = SeededRandom(seed: seed)
+        (self.region, self.change, self.random) = (region, change, SeededRandom(seed: seed))
     }
 
     /// The next array, ascending by id, with ids from 1.

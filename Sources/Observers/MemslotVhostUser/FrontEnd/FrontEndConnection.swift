@@ -20,9 +20,7 @@ struct FrontEndConnection {
     var isOpen: Bool { socket != nil }
     var backChannelDescriptor: Int32? { backChannel?.descriptor.number }
 
-    mutating func close() {
-        (socket, backChannel) = (nil, nil)
-    }
+    mutating func close() { (socket, backChannel) = (nil, nil) }
 
     /// Sends a message without a reply, and waits for its acknowledgement if those are negotiated.
     mutating func command(

@@ -13,9 +13,7 @@ public struct ProtocolError: Error, Hashable, Sendable, CustomStringConvertible 
     public var violationCount = 0
 
     /// An error of one fault.
-    public init(_ data: ErrorData, message: String) {
-        (self.message, self.data) = (message, data)
-    }
+    public init(_ data: ErrorData, message: String) { (self.message, self.data) = (message, data) }
 
     /// An error without details.
     public init(_ kind: ErrorKind, _ message: String) {
@@ -41,11 +39,9 @@ public struct ProtocolError: Error, Hashable, Sendable, CustomStringConvertible 
     ///   - message: a sentence about the first.
     public init?(violations: [ErrorData], count: Int, message: String) {
         guard let first = violations.first else { return nil }
-        self.message = message
-        self.data = first
+        (self.message, self.data) = (message, first)
         self.data.message = nil
-        self.violations = violations
-        self.violationCount = count
+        (self.violations, self.violationCount) = (violations, count)
     }
 
     /// The kind.

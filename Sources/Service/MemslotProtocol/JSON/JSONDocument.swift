@@ -25,9 +25,7 @@ package final class JSONDocument: @unchecked Sendable {
                 problem: error.problem, offset: error.offset - range.lowerBound,
                 line: position.line, column: position.column)
         }
-        self.bytes = bytes
-        self.nodes = UnsafePointer(tape.base)
-        self.start = range.lowerBound
+        (self.bytes, self.nodes, self.start) = (bytes, UnsafePointer(tape.base), range.lowerBound)
     }
 
     package convenience init(parsing text: String, depthLimit: Int = 64) throws(JSONError) {
@@ -71,9 +69,7 @@ package struct SourcePosition: Hashable, Sendable {
     /// The column in characters (Unicode scalars), from 1.
     package var column: Int
 
-    package init(line: Int, column: Int) {
-        (self.line, self.column) = (line, column)
-    }
+    package init(line: Int, column: Int) { (self.line, self.column) = (line, column) }
 
     /// Counts from `start` to `offset`. A byte that continues a UTF-8 sequence is no column.
     init(of offset: Int, in bytes: [UInt8], from start: Int) {

@@ -7,8 +7,7 @@ package struct JSONValue: Sendable {
 
     @inline(__always)
     package init(document: JSONDocument, node: Int) {
-        self.document = document
-        self.node = node
+        (self.document, self.node) = (document, node)
     }
 
     package var kind: JSONKind { document.nodes[node].kind }
@@ -136,8 +135,7 @@ extension JSONValue: JSONChild {
 package struct JSONMember: JSONChild {
     package static var container: JSONKind { .object }
 
-    package let key: JSONValue
-    package let value: JSONValue
+    package let key, value: JSONValue
 
     package init(document: JSONDocument, node: Int) {
         key = JSONValue(document: document, node: node)

@@ -9,8 +9,7 @@ public struct ReplyEncoder: ~Copyable, Sendable {
     public init() { self.init(JSONWriter()) }
 
     package init(_ writer: JSONWriter, descriptors: PassedDescriptors = .none) {
-        self.writer = writer
-        self.descriptors = descriptors
+        (self.writer, self.descriptors) = (writer, descriptors)
     }
 
     /// How many bytes are encoded; 0 where the line gets no reply.

@@ -8,9 +8,7 @@ public struct NamedValue: Hashable, Sendable {
     public var value: UInt64
 
     /// Names `value`.
-    public init(_ name: String, _ value: UInt64) {
-        (self.name, self.value) = (name, value)
-    }
+    public init(_ name: String, _ value: UInt64) { (self.name, self.value) = (name, value) }
 }
 
 /// What a server is: its version, its backends, its limits.

@@ -34,8 +34,7 @@ public struct NamedSlots: RandomAccessCollection, ExpressibleByArrayLiteral, Sen
     private let element: @Sendable (Int) -> SlotMessage
 
     package init(count: Int, element: @escaping @Sendable (Int) -> SlotMessage) {
-        self.count = count
-        self.element = element
+        (self.count, self.element) = (count, element)
     }
 
     /// A list of these.

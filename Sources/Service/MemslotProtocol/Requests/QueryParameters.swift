@@ -82,8 +82,7 @@ extension TranslateParameters: ParameterObject {
                 JSONValue(document: reader.document, node: node).elements.count)
             reader.array(at: node) { element, reader in
                 switch reader.document.nodes[element].kind {
-                case .object:
-                    addresses.append(.range(Self.range(at: element, &reader)))
+                case .object: addresses.append(.range(Self.range(at: element, &reader)))
                 case .array: reader.failKind(at: element, "an address, or \(Self.rangeForm)")
                 default: addresses.append(.address(.init(reader.quantity(at: element))))
                 }

@@ -13,9 +13,7 @@ public struct FaultParameters: Sendable {
     private var clears = false
 
     /// A fault of the VM named `vm`, or the end of all of them.
-    public init(vm: String, _ fault: FaultRequest) {
-        (self.vm, self.fault) = (vm, fault)
-    }
+    public init(vm: String, _ fault: FaultRequest) { (self.vm, self.fault) = (vm, fault) }
 }
 
 /// What `fault.inject` does.

@@ -43,8 +43,7 @@ final class MemoryObject: Sendable {
 /// A memory file that is mapped as long as this object lives.
 final class MappedFile: Sendable {
     let address: UserspaceAddress
-    let pageSize: ByteCount
-    let size: ByteCount
+    let pageSize, size: ByteCount
     fileprivate let file: OwnedDescriptor?
 
     /// Maps the first `size` bytes of `file`, and keeps it. Throws the errno of `mmap`.

@@ -35,8 +35,7 @@ public final class MemslotService: Sendable {
         limits: ServiceLimits = ServiceLimits(), allowsRawAddresses: Bool = false,
         kvmDevice: String = "/dev/kvm", state: StateStore? = nil
     ) {
-        self.state = state
-        self.backends = BackendFactory(device: kvmDevice)
+        (self.state, self.backends) = (state, BackendFactory(device: kvmDevice))
         self.limits = limits
         budgets = Budgets(limits)
         registry = Locked(VMRegistry(budgets))

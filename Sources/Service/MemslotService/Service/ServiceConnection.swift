@@ -13,9 +13,7 @@ public final class ServiceConnection: Sendable {
     public let events: EventQueue?
 
     /// A connection of `peer`.
-    public init(peer: Peer, events: EventQueue? = nil) {
-        (self.peer, self.events) = (peer, events)
-    }
+    public init(peer: Peer, events: EventQueue? = nil) { (self.peer, self.events) = (peer, events) }
 }
 
 /// A user on one connection.

@@ -82,8 +82,7 @@ struct SlotResolver {
 
     /// Checks for members that need another one.
     private func checkMembers(of parameters: [SlotParameters], _ index: Int) throws(ProtocolError) {
-        let member: String
-        let lacks: String
+        let member, lacks: String
         if parameters[index].guestMemfd != nil && !parameters[index].flags.contains(.guestMemfd) {
             (member, lacks) = ("guestMemfd", "the flag \"guest-memfd\"")
         } else if parameters[index].guestMemfdOffset != nil && parameters[index].guestMemfd == nil {

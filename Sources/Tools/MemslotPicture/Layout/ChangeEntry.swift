@@ -4,8 +4,7 @@ enum ChangeSide: CaseIterable { case before, after }
 
 struct ChangeEntry {
     var mark: ChangeMark
-    var before: Memslot?
-    var after: Memslot?
+    var before, after: Memslot?
 
     /// Pairs the slots of two arrays by key, ascending. Corrects marks that contradict the arrays.
     static func entries(

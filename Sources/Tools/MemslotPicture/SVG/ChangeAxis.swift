@@ -9,10 +9,8 @@ struct ChangeAxis {
         }
 
         var kind: Kind
-        var first: UInt64
-        var end: UInt64
-        var y: Int
-        var height: Int
+        var first, end: UInt64
+        var y, height: Int
     }
 
     private(set) var stretches: [Stretch] = []
@@ -98,8 +96,7 @@ struct ChangeCell {
     /// A slot, of an entry by its index.
     typealias Part = (slot: Memslot, entry: Int, side: ChangeSide)
 
-    var first: UInt64
-    var end: UInt64
+    var first, end: UInt64
     var parts: [Part] = []
 
     /// The cells of one address space, ascending. Empty slots have none.

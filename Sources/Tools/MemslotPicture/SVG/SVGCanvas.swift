@@ -89,10 +89,7 @@ extension Double: SVGNumber {
 }
 
 struct SVGFrame: Equatable {
-    var x: Int
-    var y: Int
-    var width: Int
-    var height: Int
+    var x, y, width, height: Int
 
     var middle: Int { y + height / 2 }
 }

@@ -7,9 +7,7 @@ struct MapColumns {
     private var showsLast = true
     private var sizeWidth: Int
     private var barWidth = 24
-    private var idWidth: Int
-    private var flagWidth: Int
-    private var backingWidth: Int
+    private var idWidth, flagWidth, backingWidth: Int
     private var showsBareBacking = false
     private let bareBackingWidth: Int
     /// The minimum width of a bare backing that keeps all digits of its addresses.
@@ -23,8 +21,7 @@ struct MapColumns {
         }
         let top = rows.reduce(UInt64(0)) { max($0, $1.last) }
         self.addressDigits = max(8, String(top, radix: 16).count)
-        self.sizeWidth = widest(\.size, atLeast: 4)
-        self.idWidth = widest(\.id, atLeast: 4)
+        (self.sizeWidth, self.idWidth) = (widest(\.size, atLeast: 4), widest(\.id, atLeast: 4))
         self.flagWidth = rows.allSatisfy { $0.flags.isEmpty } ? 0 : widest(\.flags, atLeast: 5)
         self.backingWidth = widest(\.backing, atLeast: 7)
         self.bareBackingWidth = widest(\.bareBacking, atLeast: 7)

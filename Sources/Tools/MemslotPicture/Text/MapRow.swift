@@ -4,8 +4,7 @@ import Memslots
 struct MapRow {
     /// `+`, `-`, `>`, `~`, or a space.
     var sign = " "
-    var first: UInt64
-    var last: UInt64
+    var first, last: UInt64
     var size = ""
     var bar: SizeBar?
     var id = ""

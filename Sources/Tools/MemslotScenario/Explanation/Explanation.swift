@@ -109,8 +109,7 @@ extension AttemptedCall {
     fileprivate static let causesOfAnyCall = [
         "a size, guest address or user address that is no multiple of 0x1000",
         "a slot that exists and changes its size, user address or readonly: "
-            + "delete it first (size 0)",
-        "a deletion of a slot that does not exist",
+            + "delete it first (size 0)", "a deletion of a slot that does not exist",
         "a flag, slot number, address space or guest address that the host or the VM's type "
             + "does not have",
         "a guest_memfd of another VM, or a range of it that is bound or too long",

@@ -20,8 +20,7 @@ struct SlotCallLog {
     var hasEntries = true
     var isCoarse = false
     var clockJumps = false
-    var scenario: String?
-    var source: String?
+    var scenario, source: String?
     var counts = TraceCounts()
 
     /// The most slot calls that are kept, so that no log fills memory.
@@ -162,8 +161,7 @@ package enum GuestActivity: String, Hashable, Sendable {
 
 /// A moment between two times; a missing time is unknown.
 package struct Moment: Hashable, Sendable {
-    package var earliest: TraceTime?
-    package var latest: TraceTime?
+    package var earliest, latest: TraceTime?
     /// How often the clock had been set back: only moments of one epoch can be compared.
     var epoch = 0
 

@@ -157,8 +157,7 @@ struct TraceReader {
             log.clockJumps = true
         }
         lineTime = time ?? lineTime
-        return Place(
-            line: number, time: time, isCoarse: stamp?.isCoarse ?? false, epoch: epoch)
+        return Place(line: number, time: time, isCoarse: stamp?.isCoarse ?? false, epoch: epoch)
     }
 
     mutating func cutOff(_ line: WrappedLine) {
@@ -202,8 +201,7 @@ extension ArraySlice<UInt8> {
 /// A call whose text ends before its result, as a mail program or a terminal wraps it.
 struct WrappedLine {
     var bytes: ArraySlice<UInt8>
-    var number: Int
-    var lines: Int
+    var number, lines: Int
 
     static let limit = 12
 

@@ -3,9 +3,7 @@
 enum UnreadLine {
     /// What counts such lines; `nil` for a line that hides nothing. A line `isTraced` if strace's
     /// thread or time is at its start: it may be a slot call, or an entry into the guest.
-    static func counter(
-        _ bytes: ArraySlice<UInt8>, isTraced: Bool
-    ) -> TraceCounts.Count? {
+    static func counter(_ bytes: ArraySlice<UInt8>, isTraced: Bool) -> TraceCounts.Count? {
         guard bytes.first != UInt8(ascii: "#") else { return nil }
         if isGap(bytes) { return .gaps }
         let mayBeCall =

@@ -19,8 +19,7 @@ package struct ImportReport: Sendable {
     package var removedBytes: UInt64
     /// Whether the log has times; without them pauses are unknown.
     package var hasTimes: Bool
-    package var hasCoarseTimes: Bool
-    package var clockJumps: Bool
+    package var hasCoarseTimes, clockJumps: Bool
     /// Whether the kernel did not execute these calls one by one: then holes would have been.
     package var isHypothetical = false
     package var view: FlatViewText?

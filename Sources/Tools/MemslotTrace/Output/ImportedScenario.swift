@@ -10,8 +10,7 @@ package struct ImportedScenario: Sendable {
         package var needs: SimulatedParameters
     }
 
-    package var name: String
-    package var source: String
+    package var name, source: String
     /// The VMs that had a successful slot call, in the order of their first.
     package var machines: [Machine]
     package var transactions: [ImportedTransaction]

@@ -27,8 +27,7 @@ package struct RunCommit: Hashable, Sendable {
         }
     }
 
-    package var number: Int
-    package var machine: Int
+    package var number, machine: Int
     package var thread: ThreadID
     package var reason: Reason?
     package var heldSince: TraceTime
@@ -44,8 +43,7 @@ package struct RunCommit: Hashable, Sendable {
     package var asleep: Int
     /// Parts of the hold: signals to all vCPUs; until none could be in the guest; the end.
     package var kickNanoseconds: UInt64
-    package var waitNanoseconds: UInt64
-    package var releaseNanoseconds: UInt64
+    package var waitNanoseconds, releaseNanoseconds: UInt64
 
     /// The rest of the hold, in which the VMM went on to its next call.
     package var vmmNanoseconds: UInt64 {

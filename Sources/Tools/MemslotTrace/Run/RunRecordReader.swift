@@ -112,8 +112,7 @@ struct LiveProcesses {
 /// The records of a run, by number from 0: the first half of the room stays, the other is a ring.
 struct RunRecords {
     let header: crun_header
-    let begun: UInt64
-    let room: UInt64
+    let begun, room: UInt64
     private let records: UnsafePointer<crun_record>
 
     /// - Parameter bytes: the memory, which programs may write to and may have filled with anything.

@@ -13,8 +13,7 @@ package struct TableMessage: Hashable, Sendable {
     var peer: Int32
     /// Whether no slot changed while it was sent, so that the array at that moment is known.
     var isExact: Bool
-    var guestAddress: UInt64
-    var size: UInt64
+    var guestAddress, size: UInt64
 
     init(_ words: crun_record, number: Int) {
         line = number

@@ -16,15 +16,13 @@ package struct Hole: Hashable, Sendable {
     /// Bytes, never 0.
     package var size: ByteCount
     var host: HostRange
-    package var removedOnLine: Int
-    package var returnedOnLine: Int
+    package var removedOnLine, returnedOnLine: Int
     package var thread: ThreadID
     /// From the end of the one call to the begin of the other; `nil` in a log without times.
     package var certainNanoseconds: UInt64?
     /// From the begin of the one call to the end of the other; `nil` if one of them is unknown.
     package var atMostNanoseconds: UInt64?
-    package var begin: TraceTime?
-    package var end: TraceTime?
+    package var begin, end: TraceTime?
     package var backing: Backing
     package var verdict: Verdict
     package var guest: GuestActivity

@@ -3,8 +3,7 @@ import Memslots
 /// A range of guest memory in one address space. Never empty.
 struct SpaceRange: Hashable {
     var space: AddressSpaceID
-    var start: UInt64
-    var end: UInt64
+    var start, end: UInt64
 
     var count: UInt64 { end - start }
 

@@ -5,8 +5,7 @@ import MemslotScenario
 import Memslots
 
 struct OfflineChange {
-    let before: [Memslot]
-    let after: [Memslot]
+    let before, after: [Memslot]
     let names: [MemoryObjectID: String]
     let receipt: Receipt
     let rules: UsedRules

@@ -103,9 +103,7 @@ extension KernelVersion: ExpressibleByArgument {
 
 extension MemslotFlags {
     /// The flag with this name on the wire; `nil` if there is none.
-    static func named(_ name: String) -> MemslotFlags? {
-        wireNames.first { $0.name == name }?.flag
-    }
+    static func named(_ name: String) -> MemslotFlags? { wireNames.first { $0.name == name }?.flag }
 }
 
 struct UsedRules {

@@ -5,9 +5,7 @@ import MemslotScenario
 import Memslots
 
 struct ChildProgram {
-    let path: String
-    let library: String
-    let memory: String
+    let path, library, memory: String
     /// Signals that this process was started with ignored, as by `nohup`; so does the child.
     let ignored: [Int]
     let inherited: InheritedDescriptors

@@ -6,8 +6,7 @@ import Memslots
 
 struct ReplayReport {
     private let file: String
-    private var title: String?
-    private var source: String?
+    private var title, source: String?
     private var rows: [ReplayRow] = []
     private var unmet: [ScenarioPlayer.Played] = []
     private var skipped: [ScenarioPlayer.Played] = []

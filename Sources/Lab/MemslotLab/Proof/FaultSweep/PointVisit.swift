@@ -198,7 +198,6 @@ struct PointVisit {
             findings.append("\(result), not rolled back")
         }
         world.backend.arm(FaultScript())
-        checkUnchanged(
-            hooks: .aborted, mayReportMore: mayReportMore, event: "rolled back at")
+        checkUnchanged(hooks: .aborted, mayReportMore: mayReportMore, event: "rolled back at")
     }
 }

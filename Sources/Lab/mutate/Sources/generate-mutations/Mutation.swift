@@ -5,14 +5,12 @@ struct Mutation: Encodable {
     /// Stands for what is replaced, in which there may be other mutations.
     static let old = "\u{2}"
 
-    let file: String
-    let kind: String
+    let file, kind: String
     /// The bytes of the file that are replaced.
     let start: Int
     let end: Int
     let text: String
-    let firstLine: Int
-    let lastLine: Int
+    let firstLine, lastLine: Int
     /// The first and the last line of the function around it.
     let scope: [Int]
 }

@@ -26,8 +26,7 @@ final class MutationFinder: SyntaxAnyVisitor {
         switch node.as(SyntaxEnum.self) {
         case .functionDecl(let node):
             enter(node, result: node.signature.returnClause?.type, body: node.body?.statements)
-        case .initializerDecl:
-            scopes.append(Scope(node: node, isInitializer: true, result: nil))
+        case .initializerDecl: scopes.append(Scope(node: node, isInitializer: true, result: nil))
         case .deinitializerDecl: enter(node)
         case .accessorBlock(let node): enter(node)
         case .closureExpr:
