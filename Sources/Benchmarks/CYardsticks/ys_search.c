@@ -6,10 +6,6 @@
 #include <immintrin.h>
 #endif
 
-#ifndef __clang__
-#define __builtin_unpredictable(condition) (condition)
-#endif
-
 enum { node_keys = 16, most_levels = 6 };
 enum { page_bits = 12, radix_bits = 9, radix_fan = 1 << radix_bits };
 
@@ -17,17 +13,6 @@ struct range {
     uint64_t start;
     uint64_t size;
     uint64_t host;
-};
-
-// As in vm-memory: a separate mapping behind a separate region.
-struct mapping {
-    uint64_t host;
-    uint64_t size;
-};
-
-struct region {
-    struct mapping *mapping;
-    uint64_t start;
 };
 
 // As a processor's page table of three levels: the host address of each page, 0 where there is none.
@@ -43,7 +28,6 @@ struct ys_table {
     size_t count;
     uint64_t *starts;
     struct range *ranges;
-    struct region **regions;
     // The first keys of the nodes of the level below, 16 a node; the lowest level is the starts.
     int levels;
     uint64_t *keys[most_levels];
@@ -110,28 +94,15 @@ struct ys_table *ys_table_make(
     table->count = count;
     table->starts = malloc(count * sizeof *table->starts);
     table->ranges = malloc(count * sizeof *table->ranges);
-    table->regions = calloc(count, sizeof *table->regions);
-    if (table->starts == NULL || table->ranges == NULL || table->regions == NULL) return NULL;
+    if (table->starts == NULL || table->ranges == NULL) return NULL;
     memcpy(table->starts, starts, count * sizeof *starts);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         table->ranges[i] = (struct range){starts[i], sizes[i], hosts[i]};
-        // With the counts of an Arc and the other members: 32 and 72 bytes.
-        struct region *region = malloc(32);
-        struct mapping *mapping = malloc(72);
-        if (region == NULL || mapping == NULL) return NULL;
-        *mapping = (struct mapping){hosts[i], sizes[i]};
-        *region = (struct region){mapping, starts[i]};
-        table->regions[i] = region;
-    }
     return build_levels(table) && build_radix(table) ? table : NULL;
 }
 
 void ys_table_free(struct ys_table *table) {
     if (table == NULL) return;
-    for (size_t i = 0; i < table->count; i++) {
-        free(table->regions[i]->mapping);
-        free(table->regions[i]);
-    }
     for (int level = 0; level < table->levels; level++) free(table->keys[level]);
     for (int i = 0; i < radix_fan; i++) {
         if (table->root[i] == &table->no_middle) continue;
@@ -139,7 +110,6 @@ void ys_table_free(struct ys_table *table) {
             if (table->root[i]->leaves[j] != &table->no_leaf) free(table->root[i]->leaves[j]);
         free(table->root[i]);
     }
-    free(table->regions);
     free(table->ranges);
     free(table->starts);
     free(table);
@@ -173,22 +143,6 @@ static inline uint64_t translate_by_radix(const struct ys_table *table, uint64_t
     const struct leaf *leaf = middle->leaves[page >> radix_bits & (radix_fan - 1)];
     uint64_t host = leaf->pages[page & (radix_fan - 1)];
     return host ? host + (address & ((1 << page_bits) - 1)) : 0;
-}
-
-// The steps of GuestMemory::get_host_address: find the candidate region, check that it contains the
-// address, compute the offset, and check the offset in the region.
-static inline uint64_t translate_by_regions(const struct ys_table *table, uint64_t address) {
-    struct region *const *base = table->regions;
-    for (size_t length = table->count; length > 1;) {
-        size_t half = length / 2;
-        base = __builtin_unpredictable(base[half]->start <= address) ? base + half : base;
-        length -= half;
-    }
-    const struct region *region = *base;
-    if (region->start > address) return 0;
-    if (region->start != address && address > region->start + (region->mapping->size - 1)) return 0;
-    uint64_t offset = address - region->start;
-    return offset < region->mapping->size ? region->mapping->host + offset : 0;
 }
 
 // Nodes are padded with the largest number, which must not be found; no slot contains that address.
@@ -238,7 +192,6 @@ static inline const struct range *find_portable(const struct ys_table *table, ui
 
 SCATTER(, scatter_portable, find_portable)
 SUM_UP(, sum_radix, translate_by_radix(table, address))
-SUM_UP(, sum_pointer, translate_by_regions(table, address))
 SUM_UP(, sum_last_portable, UNLESS_LAST(find_portable))
 
 #if defined(__x86_64__)
@@ -278,7 +231,6 @@ uint64_t ys_translate(
     enum ys_order order) {
     switch (search) {
     case YS_RADIX: return sum_radix(table, addresses, count, order);
-    case YS_POINTER: return sum_pointer(table, addresses, count, order);
     case YS_LAST_HIT:
         return IF_AVX512(sum_last_avx512, sum_last_portable)(table, addresses, count, order);
     }

@@ -58,9 +58,6 @@ enum ys_search {
     // A walk of three levels with an entry for each page, as a processor's page table. It takes 8
     // bytes a page, and 4 KiB at least for each 2 MiB that are not empty.
     YS_RADIX,
-    // In the way of vm-memory's GuestRegionCollection: a sorted vector of pointers to separately
-    // allocated regions; a binary search follows the pointer at each step.
-    YS_POINTER,
     // The range of the previous translation first, then nodes of 16 keys.
     YS_LAST_HIT,
 };

@@ -78,11 +78,9 @@ final class YardstickTable {
 
     /// The yardsticks' searches by name.
     static let searches: [(name: String, search: ys_search)] = [
-        (vmMemory, YS_POINTER), (radix, YS_RADIX), (lastHit, YS_LAST_HIT),
+        (radix, YS_RADIX), (lastHit, YS_LAST_HIT),
     ]
 
-    /// The stand-in for vm-memory where that can't be built.
-    static let vmMemory = "C in vm-memory's shape (stand-in)"
     /// The fastest walk in C, whose table grows with the pages and not with the slots.
     static let radix = "C, radix of three levels"
     /// The fastest search in C.

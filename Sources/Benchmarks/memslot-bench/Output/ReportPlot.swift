@@ -1,58 +1,75 @@
+import Glibc
 import MemslotPicture
 
-/// A report as one picture: the targets as bars, and growth as curves.
+/// How much of its target each figure of a report uses, as bars on a logarithmic scale.
 package struct ReportPlot {
     let report: BenchmarkReport
 
     package var svg: String {
         var canvas = SVGCanvas(style: String(decoding: PackageResources.plot_css, as: UTF8.self))
-        let targets = TargetPlot(rows: report.targeted)
-        var height = 12.0
-        if !targets.rows.isEmpty {
-            targets.draw(at: height, on: &canvas)
-            height += targets.height
-        }
-        for plot in curves where !plot.curves.isEmpty {
-            plot.draw(at: height, on: &canvas)
-            height += CurvePlot.height
-        }
+        let height = draw(report.targeted, on: &canvas)
         canvas.text(report.machine.text, x: 24, y: height + 8, class: "muted")
         return canvas.document(
-            width: Int(TargetPlot.width), height: Int(height) + 24,
-            title: "memslots: measured beside yardsticks")
+            width: 980, height: Int(height) + 24, title: "memslots: measured beside yardsticks")
     }
 
-    private var curves: [CurvePlot] {
-        let lookup = report.rows(of: .lookup)
-        let names = [
-            ProjectLookup.fastest.name, YardstickTable.vmMemory, YardstickTable.radix,
-            YardstickTable.lastHit,
-        ]
-        let patterns = [AddressPattern.random, .inRow].map { pattern in
-            CurvePlot(
-                title: "One translation, \(pattern.rawValue) addresses, known beforehand",
-                curves: names.compactMap { name in
-                    curve(
-                        name, lookup,
-                        named: "\(name), \(pattern.rawValue), \(AddressOrdering.known.rawValue)")
-                })
+    private static let left = 470.0, right = 860.0, step = 19.0, head = 62.0
+    private static let scale = Axis(low: 1.0 / 32, high: 8, from: left, to: right)
+
+    /// Draws the bars, and returns the height that they take.
+    private func draw(_ rows: [BenchmarkRow], on canvas: inout SVGCanvas) -> Double {
+        let top = 12.0
+        guard !rows.isEmpty else { return top }
+        canvas.text("How much of its target each figure uses", x: 24, y: top + 24, class: "title")
+        canvas.text(
+            "left of the dashed line: met; a step of the grid is a factor of 2", x: 24, y: top + 44,
+            class: "muted")
+        let bottom = top + Self.head + Self.step * Double(rows.count)
+        for factor in Self.scale.steps(of: 2) {
+            let x = place(factor)
+            canvas.line(
+                from: (x, top + Self.head - 6), to: (x, bottom),
+                class: factor == 1 ? "limit" : "grid")
+            let isNamed = factor == 1 || log2(factor).truncatingRemainder(dividingBy: 2) == 1
+            if isNamed || factor > 1 {
+                let name = factor < 1 ? "1/\(Int(1 / factor))" : "\(Int(factor))"
+                canvas.text(name, x: x, y: bottom + 18, class: "centre")
+            }
         }
-        let diff = report.rows(of: .diff)
-        let scenarios = DiffScenario.allCases.compactMap { scenario in
-            curve(scenario.rawValue, diff, named: "validate, diff, plan: \(scenario.rawValue)")
+        for (index, row) in rows.enumerated() {
+            draw(row, at: top + Self.head + Self.step * Double(index), on: &canvas)
         }
-        return patterns + [CurvePlot(title: "Validate, diff and plan", curves: scenarios)]
+        return bottom + 34
     }
 
-    /// The rows of a name, each number of slots once.
-    private func curve(
-        _ title: String, _ rows: [BenchmarkRow], named name: String
-    ) -> (name: String, points: [(slots: Int, nanoseconds: Double)])? {
-        var points: [Int: Double] = [:]
-        for row in rows where row.name == name {
-            if let slots = row.slots { points[slots] = row.measured.median }
-        }
-        let sorted = points.sorted { $0.key < $1.key }
-        return sorted.isEmpty ? nil : (title, sorted.map { ($0.key, $0.value) })
+    private func draw(_ row: BenchmarkRow, at y: Double, on canvas: inout SVGCanvas) {
+        guard let target = row.target else { return }
+        let end = place(target.share(of: row))
+        let claim = row.claim.count <= 76 ? row.claim : row.claim.prefix(75) + "…"
+        canvas.text(claim, x: Self.left - 10, y: y + 13, class: "end")
+        canvas.rect(
+            x: Self.left, y: y + 3, width: end - Self.left, height: Self.step - 6,
+            class: row.isMet == true ? "met" : "missed", radius: 2)
+        var figure = row.unit.text(row.measured.median)
+        if case .ratioAtMost = target, let ratio = row.ratio { figure = ratioText(ratio) }
+        canvas.text(figure, x: Self.right + 8, y: y + 13, class: "muted")
+    }
+
+    private func place(_ factor: Double) -> Double {
+        Self.scale.place(min(factor, Self.scale.high))
+    }
+}
+
+/// A logarithmic scale.
+private struct Axis {
+    let low, high, from, to: Double
+
+    func place(_ value: Double) -> Double {
+        from + (to - from) * log(max(value, low) / low) / log(max(high / low, 1.01))
+    }
+
+    /// The values on it, each so many times the one before.
+    func steps(of factor: Double) -> [Double] {
+        Array(sequence(first: low) { $0 * factor <= high * 1.001 ? $0 * factor : nil })
     }
 }

@@ -68,8 +68,7 @@ package struct ReportMarkdown {
             Docs/data/performance.md --svg Docs/data/performance.svg`; edits between the marks are
             lost. [Performance](../Performance.md) explains the figures.
 
-            ![Each figure beside its target, and how figures grow with the number of \
-            slots](performance.svg)
+            ![Each figure beside its target](performance.svg)
 
             \(section("machine"))
             \(section("summary"))

@@ -82,7 +82,8 @@ struct SlotResolver {
 
     /// Checks for members that need another one.
     private func checkMembers(of parameters: [SlotParameters], _ index: Int) throws(ProtocolError) {
-        let member, lacks: String
+        let member: String
+        let lacks: String
         if parameters[index].guestMemfd != nil && !parameters[index].flags.contains(.guestMemfd) {
             (member, lacks) = ("guestMemfd", "the flag \"guest-memfd\"")
         } else if parameters[index].guestMemfdOffset != nil && parameters[index].guestMemfd == nil {

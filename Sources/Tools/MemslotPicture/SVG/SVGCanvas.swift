@@ -25,17 +25,6 @@ package struct SVGCanvas {
         body += "x2=\"\(end.x.svg)\" y2=\"\(end.y.svg)\"/>\n"
     }
 
-    package mutating func curve<Number: SVGNumber>(
-        _ points: [(x: Number, y: Number)], class name: String
-    ) {
-        let data = points.map { "\($0.x.svg),\($0.y.svg)" }.joined(separator: " ")
-        body += "<polyline class=\"curve \(name)\" points=\"\(data)\"/>\n"
-        for point in points {
-            body += "<circle class=\"dot \(name)\" cx=\"\(point.x.svg)\" "
-            body += "cy=\"\(point.y.svg)\" r=\"3\"/>\n"
-        }
-    }
-
     package mutating func text<Number: SVGNumber>(
         _ content: String, x: Number, y: Number, class name: String
     ) {
