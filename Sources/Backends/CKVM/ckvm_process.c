@@ -104,7 +104,9 @@ int ckvm_first_realtime_signal(void) { return SIGRTMIN; }
 uint64_t ckvm_find_statistic(int file, const char *name) {
     struct kvm_stats_header head;
     char entry[256] = {0};
-    if (pread(file, &head, sizeof head, 0) != sizeof head || head.name_size >= 200) return 0;
+    if (pread(file, &head, sizeof head, 0) != sizeof head || head.name_size >= 200
+        || head.num_desc > 4096)
+        return 0;
     const size_t before = sizeof(struct kvm_stats_desc), size = before + head.name_size;
     for (uint32_t n = 0; n < head.num_desc; n++) {
         uint32_t offset;

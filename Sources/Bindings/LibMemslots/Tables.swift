@@ -60,6 +60,7 @@ final class OpenTable: Sendable {
             try SizedStructure.read(options, before: \.private_range_count)
             ?? memslots_kvm_options()
         let installed = try slots(options.installed, options.installed_count)
+        let ranges = try guestRanges(options.private_ranges, options.private_range_count)
         let mode = KVMOptions(
             dirtyLog: try DirtyLogMode(options), keepsOtherMappings: options.keeps_other_mappings)
         let backend = try converting(
@@ -68,9 +69,7 @@ final class OpenTable: Sendable {
                 adopting: VirtualMachine(adopting: descriptor, system: KVMSystem()),
                 installed: installed, options: mode))
         table.pointee = try openTable(
-            on: backend, installed: installed,
-            privateRanges: guestRanges(options.private_ranges, options.private_range_count),
-            as: .kvm(backend))
+            on: backend, installed: installed, privateRanges: ranges, as: .kvm(backend))
     }
 }
 

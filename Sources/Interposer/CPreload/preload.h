@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define PRELOAD_EXPORT __attribute__((visibility("default")))
+#define PRELOAD_OWN __attribute__((visibility("hidden")))
 // A preloaded library's thread-local memory is allocated at start: no call is needed to find it.
 #define PRELOAD_THREAD static __thread __attribute__((tls_model("initial-exec")))
 #define PRELOAD_RARELY(condition) __builtin_expect(!!(condition), 0)
@@ -26,7 +27,7 @@
 // has looked for it, which takes more stack than a call may.
 #define PRELOAD_REAL(name, type, parameters, ...)                                                  \
     static type early_##name parameters { return (type)syscall(__VA_ARGS__); }                     \
-    type(*preload_real_##name) parameters = early_##name;
+    PRELOAD_OWN type(*preload_real_##name) parameters = early_##name;
 #define PRELOAD_FIND(name) preload_real_##name = preload_following(#name, early_##name)
 
 #define PRELOAD_VMS 256
@@ -124,9 +125,9 @@ extern struct preload_vm preload_vms[PRELOAD_VMS];
 extern struct preload_vcpu preload_vcpus[PRELOAD_VCPUS];
 // One past the highest index of a vCPU that was ever used.
 extern uint32_t preload_vcpu_end;
-extern int (*preload_real_ioctl)(int, unsigned long, void *);
-extern int (*preload_real_close)(int);
-extern int (*preload_real_fcntl)(int, int, void *);
+extern PRELOAD_OWN int (*preload_real_ioctl)(int, unsigned long, void *);
+extern PRELOAD_OWN int (*preload_real_close)(int);
+extern PRELOAD_OWN int (*preload_real_fcntl)(int, int, void *);
 // The process that this state belongs to.
 extern int32_t preload_process;
 int32_t preload_thread(void);

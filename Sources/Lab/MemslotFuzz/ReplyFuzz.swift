@@ -24,7 +24,9 @@ enum ReplyFuzz {
         var ends: [Int32] = [-1, -1]
         guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else { return nil }
         let peer = ends[1]
-        guard let thread = try? OwnThread({ send(FuzzBytes(bytes), on: peer) }) else { return nil }
+        guard let thread = try? OwnThread({ send(FuzzBytes(bytes), on: peer) }) else {
+            fatalError("the fuzzer can't have a thread")
+        }
         defer { thread.join() }
         return talk(VhostUserFrontEnd(adopting: ends[0]))
     }

@@ -202,6 +202,8 @@ private final class PrintingTarget: RawCallTarget {
         Terminal.write(writer.bytes)
         return reply
     }
+
+    func difference(from slots: [Memslot], protection: UInt64) -> String? { nil }
 }
 
 enum ConformReference: String, ExpressibleByArgument, CaseIterable { case kvm }

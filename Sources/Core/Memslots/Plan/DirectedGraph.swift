@@ -147,7 +147,7 @@ struct DirectedGraph {
         return nil
     }
 
-    /// The strongly connected components that hold a cycle, each ascending.
+    /// The strongly connected components that hold a cycle, each ascending, by their smallest vertex.
     ///
     /// Kosaraju's algorithm: backwards from the vertex that a search against the edges left last, no
     /// edge leads out of a component but to those found before.
@@ -155,11 +155,12 @@ struct DirectedGraph {
         var visited: Set<Int> = []
         let order = vertices.flatMap { Self.search(from: $0, along: predecessors, &visited) }
         visited = []
-        return order.reversed().compactMap { root in
+        let components = order.reversed().compactMap { root -> [Int]? in
             let component = Self.search(from: root, along: successors, &visited)
             let hasCycle = component.count > 1 || successors[root]?.contains(root) == true
             return hasCycle && !component.isEmpty ? component.sorted() : nil
         }
+        return components.sorted { $0[0] < $1[0] }
     }
 
     /// The vertices to which `edges` lead from `root`, but for `visited`, in the order in which a

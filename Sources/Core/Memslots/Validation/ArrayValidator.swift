@@ -130,8 +130,8 @@ struct ArrayValidator {
         }
     }
 
-    /// Of each slot whose bytes from `start` on begin in those of another of its group: its index, and
-    /// the first such other.
+    /// Of each slot whose bytes from `start` on overlap those of an earlier slot of its group: its
+    /// index, and that of the earliest such.
     private func earliestOverlaps(
         start: (Memslot) -> (group: UInt64, start: UInt64)?
     ) -> [(index: Int, earliest: Int)] {

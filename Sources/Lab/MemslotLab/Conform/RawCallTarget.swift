@@ -12,12 +12,10 @@ package protocol RawCallTarget: AnyObject {
     func difference(from slots: [Memslot], protection: UInt64) -> String?
 }
 
-extension RawCallTarget {
-    /// As far as the replies show, none.
-    package func difference(from slots: [Memslot], protection: UInt64) -> String? { nil }
-}
-
 extension SimulatedRawVM: RawCallTarget {
+    /// It is what others are compared with.
+    package func difference(from slots: [Memslot], protection: UInt64) -> String? { nil }
+
     package func apply(_ call: RawCall) -> RawReply {
         do throws(Errno) {
             switch call {

@@ -78,11 +78,11 @@ package struct Load {
         report.lostUpdates.sort()
     }
 
-    /// Runs `body` on a thread of its own. Its stack suffices for a sanitizer, and for 10,000.
+    /// Runs `body` on a thread of its own, of the daemon's size, so that there may be thousands.
     private func start(_ body: @escaping @Sendable () -> Void) throws(TargetLost) -> OwnThread {
-        do throws(Errno) { return try OwnThread(stackBytes: 2 << 20, body) } catch {
-            throw TargetLost("no thread for another client or subscriber")
-        }
+        do throws(Errno) {
+            return try OwnThread(stackBytes: ConnectionThreads.stackBytes, body)
+        } catch { throw TargetLost("no thread for another client or subscriber") }
     }
 
     private func call(

@@ -37,8 +37,12 @@ final class SimulatedMachine: TortureMachine {
     private let entries: [VCPUEntry]
     private let isWriting: Bool
     private let isEnding = Atomic<Bool>(false)
-    /// The arrays that the table may have.
-    private let legal = Locked((arrays: [[Memslot]](), table: MemslotTable?.none))
+    /// The arrays that the table may have. The table's hook keeps the machine.
+    private struct Legal {
+        var arrays: [[Memslot]] = []
+        weak var table: MemslotTable?
+    }
+    private let legal = Locked(Legal())
 
     let backend: any MemslotBackend
 
@@ -128,7 +132,7 @@ final class SimulatedMachine: TortureMachine {
     }
 
     func allow(_ arrays: [[Memslot]], of table: MemslotTable) {
-        legal.withLock { $0 = (arrays, table) }
+        legal.withLock { $0 = Legal(arrays: arrays, table: table) }
     }
 }
 

@@ -38,6 +38,8 @@ protocol TortureMachine: AnyObject, Sendable {
 
     /// A witness's tickets: before the last access with memory, after the first without, or 0.
     func tickets(of vcpu: Int) -> (lastFound: UInt32, firstMissing: UInt32)
+
+    /// Sets the second ticket to 0.
     func forgetMissing(_ vcpu: Int)
 
     /// Sets the arrays that a reader of the table may see from now on.

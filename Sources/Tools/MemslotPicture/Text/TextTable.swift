@@ -89,7 +89,7 @@ package struct TextTable: Sendable {
 func wrapped(_ text: String, to width: Int, indent: Int = 0) -> [String] {
     var lines: [String] = []
     var rest = text[...]
-    var limit = width
+    var limit = max(1, width)
     while displayWidth(of: String(rest)) > limit {
         var (used, end, space) = (0, rest.startIndex, rest.startIndex)
         while end < rest.endIndex, used == 0 || used + displayWidth(of: rest[end]) <= limit {

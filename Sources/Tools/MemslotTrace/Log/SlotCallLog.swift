@@ -222,7 +222,8 @@ package struct RecordedCall: Hashable, Sendable {
         let gone = before.filter { !kept.contains($0) }.map { RawRegion($0, size: .zero) }
         return (gone + wanted.filter { !present.contains(Memslot($0)) }).map { region in
             var call = self
-            (call.region, call.commit, call.isOfArray) = (region, -line, true)
+            // What a record of an array has as its result is not the result of a call.
+            (call.region, call.errno, call.commit, call.isOfArray) = (region, nil, -line, true)
             return call
         }
     }

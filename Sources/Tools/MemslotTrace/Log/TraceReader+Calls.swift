@@ -14,7 +14,7 @@ extension TraceReader {
             SplitCall(
                 body: Array(body)[...], place: place, column: column,
                 presence: Self.slotCall(body)
-                    .flatMap { registry.machine(descriptor: $0, thread: thread) }
+                    .flatMap { $0 < 0 ? nil : registry.machine(descriptor: $0, thread: thread) }
                     .map(vcpus.presence)), forKey: thread)
         if let lost, Self.isSlotCall(lost.body) { log.counts[.unfinishedCalls] += 1 }
     }

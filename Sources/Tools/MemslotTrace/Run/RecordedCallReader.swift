@@ -92,7 +92,7 @@ struct RecordedCallReader {
                 log.add(call)
             } else {
                 pending.append(call)
-                if value["entries"] == nil { log.hasEntries = false }
+                if call != nil, value["entries"] == nil { log.hasEntries = false }
             }
         }
     }

@@ -91,7 +91,7 @@ package enum ChangeKind: Hashable, Sendable {
     case create, delete, move
     /// `log-dirty-pages` changes.
     case reflag
-    /// The slot was equal already, or the call can't be decoded.
+    /// The slot was equal already.
     case nothing
     /// The kernel did what the log can't follow.
     case undecoded

@@ -34,6 +34,8 @@ struct LostRecordsTests {
             guard flip % 4 == 3 else { continue }
             var array = record(CRUN_ARRAY, at: time + 2_000)
             array.asked = 4
+            // Its place in the ring had another record, of a call that was refused.
+            array.result = -22
             records.append(array)
             records += (0..<4).map { record(CRUN_SLOT, slot: $0, size: Self.size, at: time) }
         }

@@ -19,7 +19,7 @@ package final class ConnectionThreads: Sendable {
     /// How many threads wait for a next job; further ones end.
     private static let kept = 8
     /// Over twice what the deepest request uses. A sanitizer's frames are several times larger.
-    static let stackBytes = clinux_is_sanitized() == 1 ? 2 << 20 : 256 << 10
+    package static let stackBytes = clinux_is_sanitized() == 1 ? 2 << 20 : 256 << 10
 
     /// No threads yet, and at most `limit` at once.
     package convenience init(limit: Int) { self.init(limit: limit, budget: nil) }
