@@ -28,7 +28,7 @@ enum DiffBenchmarks {
             Contestant(name, operations: repeats) { for _ in 0..<repeats { try body() } }
         }
         try c.validateAndMerge()
-        let rounds = size == million ? 7 : effort(31, quick: 3)
+        let rounds = size == million ? 5 : effort(25, quick: 3)
         let contest = try Contest(
             rounds: rounds, times(project) { try plan(wanted, on: table, c) },
             times(yardstick) { try c.validateAndMerge() })

@@ -39,7 +39,7 @@ enum GrowthBenchmarks {
         return try [2, 8].map { count in
             let table = try LookupBenchmarks.opened(slots)
             return try row(
-                "commits to one VM", threads: count, commits, rounds: effort(7, quick: 3),
+                "commits to one VM", threads: count, commits, rounds: effort(5, quick: 3),
                 target: .ratioAtLeast(count == 2 ? 0.9 : 0.8)
             ) { _, thread, turn in _ = try table.measured(arrays[thread * 2 + turn % 2]) }
         }
@@ -67,7 +67,7 @@ enum GrowthBenchmarks {
         }
         let (combined, handed) = ("compare-and-swap, 64 threads", "each on its own thread")
         let contest = try Contest(
-            rounds: effort(7, quick: 3),
+            rounds: effort(5, quick: 3),
             contestant(combined, handsOn: false, effort(3_200, quick: 640)),
             contestant(handed, handsOn: true, 64))
         return [
@@ -83,7 +83,7 @@ enum GrowthBenchmarks {
     ) throws -> BenchmarkRow {
         try row(
             "\(name), " + (vms == 1 ? "1 VM" : "\(grouped(vms)) VMs"), threads: 2, commits,
-            rounds: effort(7, quick: 3)
+            rounds: effort(5, quick: 3)
         ) { threads, thread, turn in
             // Each thread has its own VMs, unless there is only one.
             try commit((thread + turn * threads) % vms, thread, turn / vms % 2 == 1)

@@ -43,7 +43,7 @@
         ) throws -> BenchmarkRow {
             let count = effort(25, quick: 3)
             let contest = try Contest(
-                rounds: effort(31, quick: 5), Contestant(project) { try empty(count) },
+                rounds: effort(25, quick: 5), Contestant(project) { try empty(count) },
                 Contestant(spinning) {
                     try c.medianByC(of: count, spins: true) { try $0([]).total }
                 })
@@ -67,7 +67,7 @@
             let yardstick = "empty blackout + C's calls"
             let count = effort(5, quick: 1)
             let contest = try Contest(
-                rounds: effort(31, quick: 3),
+                rounds: effort(21, quick: 3),
                 Contestant(name) {
                     try guest.median(of: count) {
                         try guest.blackout(of: table, to: after, back: before)

@@ -38,7 +38,7 @@
                 let samples = effort(3, quick: 1)
                 var (turn, turnOfC) = (0, 0)
                 let contest = try Contest(
-                    rounds: effort(7, quick: 1),
+                    rounds: effort(5, quick: 1),
                     Contestant(title) {
                         try ours.median(of: samples) {
                             turn += 1

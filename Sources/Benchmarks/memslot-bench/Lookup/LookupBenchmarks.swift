@@ -43,7 +43,7 @@ enum LookupBenchmarks {
                 try compare(sum, part, yardsticks, lookup.name)
             }
         }
-        let contest = try Contest(rounds: effort(25, quick: 3), searches + lookups)
+        let contest = try Contest(rounds: effort(21, quick: 3), searches + lookups)
         return rows(of: contest, searches.map(\.name), pattern, order, size)
     }
 
