@@ -115,6 +115,7 @@ extension memslots_event {
 
 @c @implementation
 public func memslots_observation_end(_ observation: memslots_observation) -> Int32 {
-    returnCode { () throws(Problem) in try HandleTable.shared.close(observation.value, .observation)
+    returnCode { () throws(Problem) in
+        try HandleTable.shared.close(observation.value, .observation)
     }
 }

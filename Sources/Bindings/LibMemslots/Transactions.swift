@@ -119,7 +119,8 @@ func guestRanges(
 }
 
 @c @implementation public func memslots_recover(_ table: memslots_table) -> Int32 {
-    returnCode(table) { open throws(Problem) in try converting(Problem.submit, open.table.recover())
+    returnCode(table) { open throws(Problem) in
+        try converting(Problem.submit, open.table.recover())
     }
 }
 

@@ -9,7 +9,7 @@ struct crun_record *preload_begin_record(struct preload_vm *vm) {
     struct crun_record *records = (struct crun_record *)(preload_header + 1);
     struct crun_record *record = &records[crun_place(room, index)];
     __atomic_store_n(&record->kind, crun_lap(room, index) << 8, __ATOMIC_RELAXED);
-    // Whoever reads a word of the new record finds the old one gone.
+    // A reader of any word of the new record finds the old one gone.
     __atomic_thread_fence(__ATOMIC_RELEASE);
     record->vm = vm->number;
     record->process = preload_process;

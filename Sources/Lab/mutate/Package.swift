@@ -1,7 +1,7 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// A package of its own, so that nobody who uses Memslots fetches swift-syntax. `.ci/mutate` builds it.
+// A package of its own, so that users of Memslots do not fetch swift-syntax. `.ci/mutate` builds it.
 let package = Package(
     name: "generate-mutations",
     dependencies: [.package(url: "https://github.com/swiftlang/swift-syntax", exact: "603.0.1")],

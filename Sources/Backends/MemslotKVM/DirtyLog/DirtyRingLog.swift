@@ -93,7 +93,8 @@ final class DirtyRingLog: Sendable {
     private func collect(_ state: inout State, full: Int32? = nil) throws(Errno) {
         var isOverrun = false
         for ring in state.rings {
-            let collected = ring.collect { key, page in state.logs[key]?.bitmap.insertIfInside(page)
+            let collected = ring.collect { key, page in
+                state.logs[key]?.bitmap.insertIfInside(page)
             }
             isOverrun = isOverrun || collected.isOverrun
             if collected.released > 0 { state.needsReset = true }

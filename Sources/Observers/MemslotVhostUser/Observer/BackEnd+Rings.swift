@@ -83,7 +83,8 @@ extension BackEnd {
         let left = min(deadline.remaining ?? .seconds(4), .seconds(4))
         let limit = Deadline.after(left / 2)
         var waits = indexes.compactMap { index in
-            rings[index].flatMap { kept in memory(of: index).map { RingRest(kept, $0, left: left) }
+            rings[index].flatMap { kept in
+                memory(of: index).map { RingRest(kept, $0, left: left) }
             }
         }
         while waits.contains(where: { !$0.isEmpty }) {

@@ -32,7 +32,8 @@ final class RunRecordFile: Sendable {
         state.withLock { $0.write($0.writer.header()) }
         do throws(Errno) {
             following = try FollowedRun(memory, isAtomic: false, settings) { events in
-                state.withLock { state in state.write(events.flatMap { state.writer.lines(of: $0) })
+                state.withLock { state in
+                    state.write(events.flatMap { state.writer.lines(of: $0) })
                 }
             }
         } catch { throw RunFailure("no thread for the record: \(error)") }

@@ -132,6 +132,7 @@ struct KVMTortureTests {
         #expect(report.isClean, "\(report)")
         #expect(
             report.counts[.diskRequests] >= 120 && report.counts[.ringStops] > 20, "\(report)")
+        #expect(report.counts[.wrongBlocks] == 0 && report.counts[.lostRequests] == 0)
     }
 
     @Test(

@@ -1,5 +1,22 @@
 import SwiftSyntax
 
+/// A change of a file, which `.ci/mutate` puts behind a switch.
+struct Mutation: Encodable {
+    /// Stands for the switch in ``text``.
+    static let isOn = "\u{1}"
+    /// Stands for what is replaced, in which there may be other mutations.
+    static let old = "\u{2}"
+
+    let file, kind: String
+    /// The bytes of the file that are replaced.
+    let start: Int
+    let end: Int
+    let text: String
+    let firstLine, lastLine: Int
+    /// The first and the last line of the function around it.
+    let scope: [Int]
+}
+
 /// Finds places of a file that can be changed, and how. Only code inside functions is changed. Each
 /// change keeps the number of lines, so that the compiler's errors name the source's own lines.
 final class MutationFinder: SyntaxAnyVisitor {

@@ -59,7 +59,8 @@ enum DescriptorIO {
                     isSocket
                     ? clinux_send(
                         descriptor, rest.baseAddress, rest.count, passed, Int32(passed.count),
-                        waits ? 1 : 0) : write(descriptor, rest.baseAddress, rest.count)
+                        waits ? 1 : 0)
+                    : write(descriptor, rest.baseAddress, rest.count)
                 if count < 0 && !isSocket && errno == EINTR { continue }
                 if count <= 0 { return false }
                 sent += count

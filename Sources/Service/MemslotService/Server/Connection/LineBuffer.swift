@@ -159,7 +159,8 @@ package struct LineBuffer {
             let larger = Self.room(size)
             let rest = bytes[start..<end]
             bytes = larger
-            bytes.withUnsafeMutableBytes { all in rest.withUnsafeBytes { all.copyMemory(from: $0) }
+            bytes.withUnsafeMutableBytes { all in
+                rest.withUnsafeBytes { all.copyMemory(from: $0) }
             }
             rebase(by: start)
         }
