@@ -123,7 +123,8 @@ final class StallWatch: Sendable {
         let hasNews = state.withLock { state in
             var hasNews = false
             for (id, watched) in state.readers {
-                let now = watched.reader.request.load(ordering: .relaxed)
+                // Acquiring: what the thread has done to its buffer passes on to the next reader.
+                let now = watched.reader.request.load(ordering: .acquiring)
                 if now != watched.seen {
                     hasNews = true
                     state.readers[id]?.seen = now
