@@ -42,7 +42,7 @@ static const int serving[] = {
     SYS_getrandom, SYS_uname, SYS_sysinfo, SYS_getrusage, SYS_times,
     SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid,
     SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_lseek, SYS_fstat, SYS_newfstatat,
-    SYS_statx, SYS_openat, SYS_fcntl, SYS_flock, SYS_dup, SYS_dup3, SYS_unlinkat, SYS_renameat,
+    SYS_statx, SYS_openat, SYS_flock, SYS_dup, SYS_dup3, SYS_unlinkat, SYS_renameat,
     SYS_renameat2, SYS_linkat, SYS_getdents64, SYS_fsync, SYS_fdatasync, SYS_faccessat,
     SYS_readlinkat, SYS_ppoll, SYS_pipe2, SYS_eventfd2, SYS_connect, SYS_accept4, SYS_shutdown,
     SYS_getsockopt, SYS_setsockopt, SYS_getsockname, SYS_getpeername, SYS_pidfd_send_signal,
@@ -137,6 +137,9 @@ static void allow_serving(struct filter *filter) {
     // Signals to threads of its own, as vCPUs need them.
     ALLOW_IF(filter, SYS_tgkill, ARGUMENT(0), ~0u, (uint32_t)getpid());
     ALLOW_IF(filter, SYS_kill, ARGUMENT(0), ~0u, (uint32_t)getpid());
+    // No signal to another process, by way of a descriptor that has an owner.
+    ALLOW_IF(filter, SYS_fcntl, ARGUMENT(1), ~0u, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD,
+             F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_ADD_SEALS, F_GET_SEALS);
     // Reads a limit: the address of a new one is NULL, or below all memory of this process.
     ALLOW_IF(filter, SYS_prlimit64, UPPER_HALF(2), ~0u, 0);
 #ifdef SYS_getrlimit

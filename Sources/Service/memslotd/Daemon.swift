@@ -83,7 +83,8 @@ struct Daemon {
                 metadata: [
                     "descriptors": "\(available)", "needed": "\(limits.neededDescriptors)",
                     "connections": "\(lowered.connections)", "vms": "\(lowered.vms)",
-                    "memories": "\(lowered.memories)",
+                    "memories": "\(lowered.memories)", "observers": "\(lowered.observers)",
+                    "passedDescriptors": "\(lowered.passedDescriptors)",
                 ])
         }
         return lowered

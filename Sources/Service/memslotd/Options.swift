@@ -143,7 +143,8 @@ struct LimitOptions: ParsableArguments {
         help: ArgumentHelp(
             "Bytes of memory of the daemon itself, without that of guests; K, M, G and T work.",
             discussion: "By default half of the host's memory, or of the limit of the daemon's "
-                + "control groups, but at least \(LimitOptions.leastMemory). "
+                + "control groups, but at least \(LimitOptions.leastMemory); with less memory than "
+                + "that the daemon does not start. "
                 + "All limits that cost memory and have no option here are lowered to fit, "
                 + "which is logged. A lower limit needs a lower --max-line, --max-connections or "
                 + "--max-vms; higher ones need more.", valueName: "bytes"))
@@ -217,7 +218,10 @@ struct LimitOptions: ParsableArguments {
         // The kernel takes about 2 s for each GiB, and no signal ends a slot call: see SECURITY.md.
         limits.kernelMemoryPerPeer = maxKernelMemory?.value ?? min(2 << 30, UInt64(half / 4))
         limits.kernelMemory = 2 * min(limits.kernelMemoryPerPeer, 1 << 62)
-        let bytes = memoryLimit.map { Int(clamping: $0.value) } ?? limits.defaultMemory(half: half)
+        // A host that has less than the limits need has no default.
+        let bytes =
+            memoryLimit.map { Int(clamping: $0.value) }
+            ?? min(limits.defaultMemory(half: half), 2 * half)
         guard limits.lower(toMemory: bytes) else {
             let rest = fitting(bytes, of: limits).map { "with \($0) they fit" }
             throw ValidationError(

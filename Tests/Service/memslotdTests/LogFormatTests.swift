@@ -65,4 +65,18 @@ struct LogFormatTests {
             #expect(text.contains("--log-format journal\n"), "\(unit)")
         }
     }
+
+    @Test("the units permit as many threads and processes as the limits do")
+    func tasks() throws {
+        let limits = ServiceLimits()
+        // A process receives a connection's descriptors, one relays for an observer, one starts them.
+        let needed = limits.threads + limits.connections + limits.observers + 16
+        for unit in ["memslotd.service", "memslotd-user.service"] {
+            let text = try String(
+                contentsOfFile: Repository.path("Sources/Packaging/systemd/\(unit)"),
+                encoding: .utf8)
+            let most = try #require(text.firstMatch(of: /\nTasksMax=(\d+)\n/)?.1, "\(unit)")
+            #expect(Int(most) ?? 0 >= needed, "\(unit)")
+        }
+    }
 }

@@ -54,15 +54,23 @@ struct MemoryLimitTests {
     }
 
     @Test(
-        "on a host with less memory than the limits need, the daemon starts and logs the lowered ones",
+        "on a small host the daemon starts and logs lower limits, on a smaller one it does not start",
         .enabled(if: PrivateMounts.areAvailable, "unshare --mount needs root"))
     func smallHost() throws {
-        // What the daemon reads of its control groups; /proc shows the groups of either version.
-        let group =
-            "mount -t tmpfs none /sys/fs/cgroup && mkdir -p /sys/fs/cgroup/memory"
-            + " && echo 745558016 | tee /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes"
-        let daemon = try DaemonProcess(
-            shell: PrivateMounts.entering("\(group) >/dev/null || exit 1"))
+        func start(in bytes: Int) throws -> DaemonProcess {
+            // What the daemon reads of its control groups; /proc shows the groups of either version.
+            let group =
+                "mount -t tmpfs none /sys/fs/cgroup && mkdir -p /sys/fs/cgroup/memory && echo \(bytes)"
+                + " | tee /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes"
+            return try DaemonProcess(
+                shell: PrivateMounts.entering("\(group) >/dev/null || exit 1"))
+        }
+        let smaller = try start(in: 745_558_016)
+        #expect(!smaller.isReady)
+        #expect(
+            smaller.log.contains(/745558016 bytes is too low.*--max-line \d+.* they fit/),
+            "\(smaller.log)")
+        let daemon = try start(in: 1 << 30)
         try #require(daemon.isReady, "\(daemon.log)")
         var client = try daemon.connect()
         let limits = try client.ask(#"{"id":1,"method":"server.info"}"#)["result"]?["limits"]

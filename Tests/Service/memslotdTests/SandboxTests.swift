@@ -17,7 +17,7 @@ struct SandboxTests {
     /// What the filter refuses, with `EPERM`, and what it would return otherwise.
     private static let refusedCalls = [
         "internet", "netlink", "fork", "execute", "trace", "executable", "executable-later",
-        "signal", "terminal", "limit", "namespace", "node", "memory-of-others",
+        "signal", "owner", "terminal", "limit", "namespace", "node", "memory-of-others",
     ]
     private static let hasLandlock: Bool = {
         let rules = clinux_landlock_begin()

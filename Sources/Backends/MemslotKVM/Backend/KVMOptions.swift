@@ -95,6 +95,9 @@ extension Capabilities {
             pageSize: limits.pageSize, facts: limits.facts, reservedRanges: reservedRanges,
             sharesGuestMemfd: kernel.sharesGuestMemfd,
             dirtyLogStartsFull: options.dirtyLog == .manualInitiallySet,
+            // Upstream e0c378684b65. Older stable kernels may have it, but do not show it.
+            deletesAtOneInstant: Self.hostDeletesAtOneInstant
+                && vm.value(of: .setGuestDebug2) > 0,
             kernelMemory: KernelSlotMemory(
                 shadowsPages: ShadowPaging.isUsed, hasBitmaps: options.dirtyLog.hasBitmaps,
                 pageSize: limits.pageSize))

@@ -24,6 +24,9 @@ public enum KVMCapability: Int32, Hashable, Sendable, CaseIterable {
     case manualDirtyLogProtect2 = 168
     /// The largest dirty ring in bytes, on hosts with total store order.
     case dirtyLogRing = 192
+    /// The flags of `KVM_SET_GUEST_DEBUG`, as bits. It concerns no slots, but came with the kernel
+    /// that retries a fault on a slot that is being deleted.
+    case setGuestDebug2 = 195
     /// The quirks that can be switched off, as bits.
     case disableQuirks2 = 213
     /// The largest dirty ring in bytes. Entries are read with acquire and returned with release.
@@ -58,6 +61,7 @@ public enum KVMCapability: Int32, Hashable, Sendable, CaseIterable {
         case .immediateExit: ("IMMEDIATE_EXIT", "4.11")
         case .manualDirtyLogProtect2: ("MANUAL_DIRTY_LOG_PROTECT2", "5.2")
         case .dirtyLogRing: ("DIRTY_LOG_RING", "5.11")
+        case .setGuestDebug2: ("SET_GUEST_DEBUG2", "5.13")
         case .disableQuirks2: ("DISABLE_QUIRKS2", "5.18")
         case .dirtyLogRingAcqRel: ("DIRTY_LOG_RING_ACQ_REL", "6.1")
         case .userMemory2: ("USER_MEMORY2", "6.8")

@@ -103,7 +103,7 @@ enum WireBenchmarks {
                 try require(count == line.count, "the echo is not whole")
             })
         return [
-            contest.row(submit, slots: slotCount, against: copy, target: .atMost(10_000_000)),
+            contest.row(submit, slots: slotCount, against: copy, target: .ratioAtMost(4)),
             contest.row(whole, slots: slotCount, against: copy),
         ]
     }

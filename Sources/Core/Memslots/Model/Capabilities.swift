@@ -33,7 +33,7 @@ public struct Capabilities: Hashable, Sendable {
     public var dirtyLogStartsFull: Bool
     /// Whether all vCPUs lose a deleted slot at one instant in their own page tables, so that a
     /// deletion alone needs no hold. On x86-64 KVM retries a page fault on a slot that is being
-    /// deleted; on arm64 it does not. Kernel: `kvm_faultin_pfn`.
+    /// deleted, since 5.13; on arm64 it does not. Kernel: `kvm_faultin_pfn`.
     public var deletesAtOneInstant: Bool
     /// Whether guest ranges can be private: only of a ``MemoryAttributeBackend``, with one address
     /// space. Kernel: `KVM_CAP_MEMORY_ATTRIBUTES`, since 6.8.
@@ -63,7 +63,8 @@ public struct Capabilities: Hashable, Sendable {
         (self.deletesAtOneInstant, self.kernelMemory) = (deletesAtOneInstant, kernelMemory)
     }
 
-    /// Whether this host's KVM deletes as ``deletesAtOneInstant`` describes: whether it is x86-64.
+    /// Whether this host's KVM deletes as ``deletesAtOneInstant`` describes, if it is recent enough:
+    /// whether it is x86-64.
     public static var hostDeletesAtOneInstant: Bool {
         #if arch(x86_64)
             true

@@ -62,25 +62,38 @@ package func threadLocalKey(
 /// The thread is started by the first job and ends with its owner.
 final class SubmissionThread: Sendable {
     private struct Mailbox {
-        var jobs: [@Sendable () -> Void] = []
+        var jobs: [(hasWaited: Bool, body: Job)] = []
         var hasThread = false
+        var isBusy = false
         var isClosed = false
     }
+
+    /// Receives whether others were executed between the call and it.
+    typealias Job = @Sendable (_ hasWaited: Bool) -> Void
 
     private let mailbox = Locked(Mailbox())
 
     deinit { mailbox.change { $0.isClosed = true } }
 
+    /// How many wait to begin. For tests.
+    var waitingCount: Int { mailbox.withLock { $0.jobs.count } }
+
     /// Runs `job` on the thread, after those given before it.
-    func run(_ job: @escaping @Sendable () -> Void) {
+    func run(_ job: @escaping @Sendable () -> Void) { run(reportingWait: { _ in job() }) }
+
+    /// As ``run(_:)``.
+    func run(reportingWait job: @escaping Job) {
         let needsThread = mailbox.change { mailbox in
-            mailbox.jobs.append(job)
+            mailbox.jobs.append((mailbox.isBusy || !mailbox.jobs.isEmpty, job))
             defer { mailbox.hasThread = true }
             return !mailbox.hasThread
         }
         guard needsThread else { return }
         let runAll: @Sendable () -> Void = { [mailbox] in
-            while let job = Self.nextJob(in: mailbox) { job() }
+            while let job = Self.nextJob(in: mailbox) {
+                job.body(job.hasWaited)
+                mailbox.withLock { $0.isBusy = false }
+            }
         }
         if let scheduler = Scheduling.current { return scheduler.spawn(runAll) }
         do throws(Errno) {
@@ -92,10 +105,11 @@ final class SubmissionThread: Sendable {
 
     /// Waits for a job, except in a simulation: another thread is started there for the next job, so
     /// that the simulation can end.
-    private static func nextJob(in mailbox: Locked<Mailbox>) -> (@Sendable () -> Void)? {
+    private static func nextJob(in mailbox: Locked<Mailbox>) -> (hasWaited: Bool, body: Job)? {
         let waits = Scheduling.current == nil
         return mailbox.withLock(waitingWhile: { waits && $0.jobs.isEmpty && !$0.isClosed }) {
             if $0.jobs.isEmpty, !$0.isClosed { $0.hasThread = false }
+            $0.isBusy = !$0.jobs.isEmpty
             return $0.jobs.isEmpty ? nil : $0.jobs.removeFirst()
         }
     }

@@ -18,17 +18,25 @@ extension MemslotTable {
 
     /// Submits as the blocking `submit(_:options:)` does, for tasks: a thread of the table's own
     /// waits, never one of the task pool.
+    ///
+    /// That thread executes the submits of tasks in the order of their calls. One whose deadline comes
+    /// while it waits for others is not executed; it throws when its turn comes.
     @discardableResult
     public func submit(
         _ slots: [Memslot], options: SubmitOptions = SubmitOptions()
     ) async throws(SubmitError) -> Receipt {
+        let start = monotonicNow()
         let result: Result<Receipt, SubmitError> = await withCheckedContinuation { continuation in
-            submissions.run { [self] in
+            submissions.run(reportingWait: { [self] hasWaited in
                 continuation.resume(
                     returning: Result { () throws(SubmitError) in
-                        try submit(slots, options: options, prior: [])
+                        let waited = Duration.nanoseconds(Int64(clamping: monotonicNow() - start))
+                        if hasWaited, transactions.combines, waited >= options.quiesceDeadline {
+                            throw .quiesceTimeout(vcpus: [], readers: [])
+                        }
+                        return try submit(slots, options: options, prior: [], since: start)
                     })
-            }
+            })
         }
         return try result.get()
     }
@@ -44,12 +52,13 @@ extension MemslotTable {
         try plan(slots, options: options, prior: [])
     }
 
-    /// Submits an array in which the layer above has found the faults `prior`.
+    /// Submits an array in which the layer above has found the faults `prior`. The deadline runs from
+    /// `start`, by default from now.
     package func submit(
-        _ slots: [Memslot], options: SubmitOptions, prior: [Violation]
+        _ slots: [Memslot], options: SubmitOptions, prior: [Violation], since start: UInt64? = nil
     ) throws(SubmitError) -> Receipt {
         do throws(AdmissionError<Never>) {
-            return try submit(slots, options: options, prior: prior) { _, _, _ in }
+            return try submit(slots, options: options, prior: prior, since: start) { _, _, _ in }
         } catch {
             switch error {
             case .notSubmitted(let error): throw error
@@ -63,22 +72,24 @@ extension MemslotTable {
     ///   array is the present one, with the generation and the slots to come, sorted by key, and the
     ///   private ranges. Its error ends the transaction.
     package func submit<Refusal: Error>(
-        _ slots: [Memslot], options: SubmitOptions, prior: [Violation],
+        _ slots: [Memslot], options: SubmitOptions, prior: [Violation], since start: UInt64? = nil,
         admit: (Generation, [Memslot], [GuestRange]) throws(Refusal) -> Void
     ) throws(AdmissionError<Refusal>) -> Receipt {
-        let start = monotonicNow()
+        let start = start ?? monotonicNow()
+        func left() -> Duration {
+            options.quiesceDeadline - .nanoseconds(Int64(clamping: monotonicNow() - start))
+        }
         let reentrant = { AdmissionError<Refusal>.notSubmitted(.reentrant($0)) }
         let late = AdmissionError<Refusal>.notSubmitted(.quiesceTimeout(vcpus: [], readers: []))
         // A service checks the array before the time, so it waits for others without a limit.
         let isLimited = transactions.combines
         return try serially(
-            reentrant, until: isLimited ? .after(options.quiesceDeadline) : .never, late: late
+            reentrant, until: isLimited ? .after(left()) : .never, late: late
         ) { () throws(AdmissionError<Refusal>) in
+            // It has waited for others until now.
+            let remaining = left()
             var options = options
-            if isLimited {
-                // It has waited for others until now.
-                options.quiesceDeadline -= .nanoseconds(Int64(clamping: monotonicNow() - start))
-            }
+            if isLimited { options.quiesceDeadline = remaining }
             let wanted = try converting(
                 AdmissionError<Refusal>.notSubmitted,
                 wantedArray(from: slots, options: options, prior: prior))
@@ -151,7 +162,8 @@ extension MemslotTable {
             let failure = TableFailure(
                 errno: errno, operation: operation.flatMap(run.place),
                 attribute: operation.flatMap(run.attribute), undoErrno: undo,
-                installed: run.installed ?? [], attributes: Array(run.appliedAttributes))
+                installed: run.installed ?? [], attributes: Array(run.appliedAttributes),
+                vcpus: run.notHeld)
             record(failure)
             publish(.failed(failure, generation: pair.current.generation))
             return .failed(failure)
@@ -166,4 +178,12 @@ package enum AdmissionError<Refusal: Error>: Error {
     case refused(Refusal)
     /// The table did not commit it.
     case notSubmitted(SubmitError)
+
+    /// Whether it may have ended logs and made them full again.
+    package var mayFillLogs: Bool {
+        switch self {
+        case .notSubmitted(.rolledBack), .notSubmitted(.failed): true
+        default: false
+        }
+    }
 }

@@ -6,10 +6,12 @@ public enum SubmitError: Error, Hashable, Sendable, CustomStringConvertible {
     case conflict(present: Generation, expected: Generation)
     /// A hook refused a change.
     case rejected(hook: String, change: MemslotChange, reason: String)
-    /// These vCPUs and readers were still inside at the deadline; nothing was applied. Both lists are
+    /// These vCPUs and readers were still inside at the deadline; nothing was applied. With
+    /// `.continuity` the additions before the hold were made, and deleted again. Both lists are
     /// empty if the submit waited for others until then.
     case quiesceTimeout(vcpus: [String], readers: [String])
-    /// An operation failed; those before it were undone.
+    /// An operation failed; those before it were undone. If that came after the hold of
+    /// `.continuity`, all pages of the logs that had ended count as dirty.
     case rolledBack(Rollback)
     /// Undoing failed too, now or in an earlier submit; vCPUs stay out of the guest.
     case failed(TableFailure)
@@ -94,12 +96,19 @@ public struct TableFailure: Hashable, Sendable, CustomStringConvertible {
     public var installed: [Memslot]
     /// The changes of memory attributes that are in force and not undone; a recovery undoes them.
     public var attributes: [MemoryAttributeChange] = []
+    /// The vCPUs that had not left at the deadline, so that nothing could be undone. They are in the
+    /// guest until they leave.
+    public var vcpus: [String] = []
 
     /// A sentence that says what happened and what to do.
     public var message: String {
+        let isCall = operation != nil || attribute != nil || errno != .timedOut
         let call = attribute.map { "KVM_SET_MEMORY_ATTRIBUTES (\($0))" } ?? "a call"
-        return "the VM is failed: \(call) failed with \(errno), and undoing it with \(undoErrno); "
-            + "vCPUs stay out of the guest and \(installed.count) slots are installed. "
+        let cause = isCall ? "\(call) failed with \(errno)" : "the hold of vCPUs timed out"
+        let inside = vcpus.map { "vCPU \($0)" }.joined(separator: ", ")
+        let others = vcpus.isEmpty ? "vCPUs" : "\(inside) did not leave, the others"
+        return "the VM is failed: \(cause), and undoing it with \(undoErrno); "
+            + "\(others) stay out of the guest and \(installed.count) slots are installed. "
             + "Recover it, or destroy it"
     }
 

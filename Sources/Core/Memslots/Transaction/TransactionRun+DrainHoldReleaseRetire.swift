@@ -35,9 +35,9 @@ extension TransactionRun {
         surroundings.vcpus.beginHolding()
         // Without this hold the table has failed, whatever was left of the submitter's time.
         let deadline = max(quiesceDeadline, SubmitOptions.defaultQuiesceDeadline)
-        let remaining = surroundings.vcpus.waitUntilHeld(
+        notHeld = surroundings.vcpus.waitUntilHeld(
             by: .after(hasResumed ? deadline : quiesceDeadline))
-        return remaining.isEmpty ? .done : .timedOut(vcpus: remaining, readers: [])
+        return notHeld.isEmpty ? .done : .timedOut(vcpus: notHeld, readers: [])
     }
 
     /// Waits for registered readers of the old array, for the part of the deadline that the drain

@@ -43,8 +43,11 @@ struct WantedArray {
 
     /// Decides whether vCPUs are held, and arranges the plan around that.
     mutating func decideHold(_ quiesce: SubmitOptions.Quiesce, for hooks: [any MemslotHook]) {
-        hold = plan.arrange(diff, quiesce, hooksNeedHold: hooks.contains(where: \.needsQuiescence))
-        // A guest must not see half of them.
+        // A guest must not see half of the attributes, which change host pages: all is inside then.
+        let isWhole = quiesce == .continuity && !attributes.isEmpty
+        hold = plan.arrange(
+            diff, isWhole ? .auto : quiesce,
+            hooksNeedHold: hooks.contains(where: \.needsQuiescence))
         if !attributes.isEmpty, [nil, .hook, .asked].contains(hold.reason) {
             hold.reason = .severalVisibleChanges
         }

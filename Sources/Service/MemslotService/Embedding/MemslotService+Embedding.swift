@@ -60,11 +60,13 @@ extension MemslotService {
     ) throws(ProtocolError) {
         try Self.validate(name: name, path: "vm")
         let peer = Peer(user: user ?? getuid())
-        let vm = try VirtualMachine(
-            table, simulator: simulator, memory: VMMemory(vm: name, embedding: mappings),
-            account: registry.withLock { $0.account(of: peer.user) }, audience: audience,
-            observed: observed)
-        try register(vm, peer)
+        try withRoom(for: name, of: peer) { () throws(ProtocolError) in
+            let vm = try VirtualMachine(
+                table, simulator: simulator, memory: VMMemory(vm: name, embedding: mappings),
+                account: registry.withLock { $0.account(of: peer.user) }, audience: audience,
+                observed: observed)
+            try register(vm, peer)
+        }
     }
 
     /// Ends the serving of a VM of this or another process. The VM itself goes on.

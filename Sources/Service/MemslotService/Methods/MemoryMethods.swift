@@ -21,18 +21,23 @@ extension MemslotService {
             }
             return id
         }
-        let kind: MemoryObject.Kind =
-            switch parameters.source {
-            case .made(let backing): try make(backing, vm, id, place, parameters)
-            case .passed(let index):
-                .mapped(try adopt(index, of: descriptors, size: parameters.size, peer))
-            }
+        let (kind, charges): (MemoryObject.Kind, [BudgetCharge])
+        switch parameters.source {
+        case .made(let backing):
+            let size = try validatedSize(parameters.size, in: vm)
+            charges = try vm.account.reserve(bytes: size.rawValue)
+            kind = try make(backing, size, vm, id, place, parameters)
+        case .passed(let index):
+            let file = try adopt(index, of: descriptors, size: parameters.size, peer)
+            charges = try vm.account.reserve(bytes: file.size.rawValue)
+            kind = .mapped(file)
+        }
         var (size, pageSize) = (parameters.size ?? .zero, Memslots.pageSize)
         if case .mapped(let file) = kind { (size, pageSize) = (file.size, file.pageSize) }
         do throws(ProtocolError) {
             let object = MemoryObject(
                 id: id, name: name, size: size, pageSize: pageSize, kind: kind,
-                charges: try vm.account.reserve(bytes: size.rawValue), place: place)
+                charges: charges, place: place)
             if let kept = vm.kept {
                 try add(object, to: vm, kept)
             } else {
@@ -57,21 +62,20 @@ extension MemslotService {
         }
     }
 
-    private func make(
-        _ backing: MemoryBacking, _ vm: VirtualMachine, _ id: MemoryObjectID,
-        _ place: MemoryPlace?, _ parameters: MemoryCreateParameters
-    ) throws(ProtocolError) -> MemoryObject.Kind {
-        let size = parameters.size ?? .zero
-        let page = vm.table.capabilities.pageSize
+    private func validatedSize(
+        _ size: ByteCount?, in vm: VirtualMachine
+    ) throws(ProtocolError) -> ByteCount {
+        let (size, page) = (size ?? .zero, vm.table.capabilities.pageSize)
         guard size != .zero, size.isMultiple(of: page) else {
             throw .invalid("size", "\(size) is not a multiple of \(page.rawValue) above 0")
         }
-        // Checked before anything is made, because the size may be larger than any file.
-        guard size.rawValue <= limits.memoryBytesPerPeer else {
-            throw .limit(
-                "memoryBytesPerPeer",
-                "a peer's memory objects have at most \(limits.memoryBytesPerPeer) bytes")
-        }
+        return size
+    }
+
+    private func make(
+        _ backing: MemoryBacking, _ size: ByteCount, _ vm: VirtualMachine, _ id: MemoryObjectID,
+        _ place: MemoryPlace?, _ parameters: MemoryCreateParameters
+    ) throws(ProtocolError) -> MemoryObject.Kind {
         if backing == .guestMemfd {
             return try vm.makeGuestMemfd(size: size, isShared: parameters.isShared)
         }

@@ -27,7 +27,9 @@ extension MemslotService {
         let vm = try vm(parameters.vm, of: peer, refusingFailed: true)
         try checkLimits(of: parameters, vm)
         let (receipt, names) = try vm.plan(parameters)
-        return vm.reply(receipt, names)
+        let reply = vm.reply(receipt, names)
+        try checkReply(reply.byteBound)
+        return reply
     }
 
     private func checkLimits(

@@ -8,11 +8,14 @@ extension MemslotService {
             parameters.isEphemeral
             ? nil
             : state.map { StoredVM($0, number: $0.nextNumber(), simulated: parameters.simulated) }
-        let vm = try VirtualMachine(
-            parameters, of: peer.user, in: self,
-            ephemeralConnection: parameters.isEphemeral ? peer.connection : nil, kept: kept)
-        try add(vm, peer)
-        return .created(vm: vm.name, backend: vm.backendName, capabilities: vm.table.capabilities)
+        return try withRoom(for: parameters.vm, of: peer) { () throws(ProtocolError) in
+            let vm = try VirtualMachine(
+                parameters, of: peer.user, in: self,
+                ephemeralConnection: parameters.isEphemeral ? peer.connection : nil, kept: kept)
+            try add(vm, peer)
+            return .created(
+                vm: vm.name, backend: vm.backendName, capabilities: vm.table.capabilities)
+        }
     }
 
     /// Checks a name that a client gives to something new.
@@ -21,20 +24,34 @@ extension MemslotService {
         throw ProtocolError(ErrorData(.invalidParams, path: path), message: "\"\(name)\": \(fault)")
     }
 
-    func register(_ vm: VirtualMachine, _ peer: Peer) throws(ProtocolError) {
-        try requireRoom(for: vm, of: peer) { $0.add(vm) }
+    /// Charges a VM before it exists, and runs `create`, which creates and registers it.
+    func withRoom<R>(
+        for name: String, of peer: Peer, _ create: () throws(ProtocolError) -> R
+    ) throws(ProtocolError) -> R {
+        try requireFree(name, of: peer) { _ throws(ProtocolError) in
+            try budgets.vms.charge(1, to: peer.user)
+        }
+        do throws(ProtocolError) { return try create() } catch {
+            budgets.vms.release(1, of: peer.user)
+            throw error
+        }
     }
 
-    /// Checks that a VM can be registered under its name, and runs `body` with the registry.
-    func requireRoom(
-        for vm: VirtualMachine, of peer: Peer, _ body: (inout VMRegistry) -> Void
+    /// Registers a VM that is charged.
+    func register(_ vm: VirtualMachine, _ peer: Peer) throws(ProtocolError) {
+        try requireFree(vm.name, of: peer) { $0.add(vm) }
+    }
+
+    /// Checks that no VM has this name, and runs `body` with the registry.
+    func requireFree(
+        _ name: String, of peer: Peer,
+        _ body: (inout VMRegistry) throws(ProtocolError) -> Void = { _ in }
     ) throws(ProtocolError) {
         try registry.withLock { registry throws(ProtocolError) in
-            guard registry.vm(vm.name, of: peer) == nil else {
-                throw ProtocolError(.vmExists, "there is a VM \"\(vm.name)\" already")
+            guard registry.vm(name, of: peer) == nil else {
+                throw ProtocolError(.vmExists, "there is a VM \"\(name)\" already")
             }
-            try budgets.vms.check(1, of: peer.user)
-            body(&registry)
+            try body(&registry)
         }
     }
 

@@ -74,7 +74,8 @@ final class Budget: Sendable {
     /// Waits until there is room for `amount`, and adds it.
     ///
     /// The requests of one user are served in order. One that only lacks room in the total is
-    /// served before all that came later. Returns what was added: `amount`, or all of the share.
+    /// served before all that came later, except those for which a part of it is reserved. Returns
+    /// what was added: `amount`, or all of the share.
     func wait(for amount: Int, of user: UInt32) -> Int {
         let amount = min(amount, share)
         let number = state.withLock { state -> UInt64? in
@@ -100,12 +101,14 @@ final class Budget: Sendable {
 
     private func isNext(_ number: UInt64, _ state: borrowing State) -> Bool {
         var blocked: Set<UInt32> = []
+        var isTotalAwaited = false
         for waiter in state.waiting where !blocked.contains(waiter.user) {
+            if isTotalAwaited, !isPrivileged(waiter.user) { continue }
             switch shortage(waiter.amount, waiter.user, state) {
             // Another one that has room is served first; it then wakes the rest.
             case nil: return waiter.number == number
             case .share: break
-            case .total: return false
+            case .total: isTotalAwaited = true
             }
             blocked.insert(waiter.user)
         }
@@ -135,9 +138,13 @@ final class Budget: Sendable {
 
     private func shortage(_ amount: Int, _ user: UInt32, _ state: borrowing State) -> Shortage? {
         if amount > share - state.held[user, default: 0] { return .share }
-        // The last is the watchdog's, whose VM shows whether the server works.
-        let isPrivileged = user == 0 || user == geteuid() || user == .max
-        return amount > total - (isPrivileged ? 0 : total / 32) - state.sum ? .total : nil
+        return amount > total - (isPrivileged(user) ? 0 : total / 32) - state.sum ? .total : nil
+    }
+
+    /// Whether the reserve is for `user`. The last is the watchdog's, whose VM shows whether the
+    /// server works.
+    private func isPrivileged(_ user: UInt32) -> Bool {
+        user == 0 || user == geteuid() || user == .max
     }
 }
 

@@ -15,7 +15,7 @@ extension MemslotService {
             }
             guard let kept = vm.kept else { return try register(vm, peer) }
             // Stays true as long as the names are locked.
-            try requireRoom(for: vm, of: peer) { _ in }
+            try requireFree(vm.name, of: peer)
             try kept.write(vm.contents(kept)) { () throws(ProtocolError) in try register(vm, peer) }
         }
     }

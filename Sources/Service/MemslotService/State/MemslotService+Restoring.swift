@@ -30,6 +30,7 @@ extension MemslotService {
         let name = record.create.vm
         do throws(ProtocolError) {
             let vm = try VirtualMachine(restoring: record, state, self)
+            budgets.vms.charge(existing: 1, to: record.user)
             registry.withLock { $0.add(vm) }
             let table = vm.feed.published.table
             state.notify(

@@ -25,9 +25,10 @@ final class DirtyCharge: Sendable {
 
     deinit { account.budgets.dirtyBytes.release(state.withLock { $0.held }, of: account.user) }
 
-    /// Charges what bits of `slots` may take, beside those of the present array. Throws
-    /// `limit-exceeded`; nothing is charged then.
-    func charge(for slots: [Memslot], touching pages: UInt64 = 0) throws(ProtocolError) {
+    /// Charges what bits of `slots` may take, beside those of the present array. Returns by how much
+    /// that raises what one slot may have. Throws `limit-exceeded`; nothing is charged then.
+    @discardableResult
+    func charge(for slots: [Memslot], touching pages: UInt64 = 0) throws(ProtocolError) -> Int {
         try state.withLock { state throws(ProtocolError) in
             // A range of pages has two chunks of its own at most; the others are full.
             let more = min(
@@ -40,9 +41,13 @@ final class DirtyCharge: Sendable {
                 try account.budgets.dirtyBytes.charge(bytes - state.held, to: account.user)
                 state.held = bytes
             }
-            state.touched = touched
+            defer { state.touched = touched }
+            return touched - state.touched
         }
     }
+
+    /// Takes back what ``charge(for:touching:)`` returned, for writes that were not made.
+    func recordUntouched(_ bytes: Int) { state.withLock { $0.touched -= bytes } }
 
     /// Releases what `slots`, the present array, don't need. `touched` are the bytes of the bits of
     /// one slot at most, where they were counted.
@@ -120,8 +125,10 @@ extension VirtualMachine {
     /// Charges the dirty bits and the kernel's memory of an array that is submitted or planned, and
     /// the dirty logs that are read for it. Returns what counts the logs, until the transaction is
     /// done. Throws `limit-exceeded`.
+    ///
+    /// - Parameter touched: receives what is charged for a deletion after the hold that fails.
     func chargeDirty(
-        for slots: [Memslot], _ options: SubmitOptions, isPlan: Bool
+        for slots: [Memslot], _ options: SubmitOptions, isPlan: Bool, touched: inout Int
     ) throws(ProtocolError) -> BudgetCharge? {
         let published = feed.published.table
         let present = published.slots
@@ -132,8 +139,17 @@ extension VirtualMachine {
             for: slots, beside: options.quiesce == .continuity ? present : [],
             GuestRangeSet(published.installedRanges.ranges + added), isPlan: isPlan)
         if !isPlan { try dirty.charge(for: slots) }
-        guard simulator == nil, present.contains(where: \.isLogging) else { return nil }
+        guard present.contains(where: \.isLogging) else { return nil }
         let kept = Set(slots)
+        guard simulator == nil else {
+            let leaving = present.filter { !kept.contains($0) }
+            if !isPlan, options.quiesce == .continuity, !leaving.allSatisfy(\.isLogging) {
+                // All pages of the logs that had ended are dirty then.
+                let ended = leaving.filter(\.isLogging).map(table.capabilities.pageCount(of:)).max()
+                touched = try dirty.charge(for: present, touching: ended ?? 0)
+            }
+            return nil
+        }
         let logs = present.reduce(0) { sum, slot in
             guard slot.isLogging, !kept.contains(slot) else { return sum }
             // The kernel's words, the bitmap, and a list of runs: 16 bytes for two pages, and as

@@ -40,12 +40,11 @@ struct VMRegistry: Sendable {
         return account
     }
 
-    /// Adds `vm`, and notifies the connections that follow all VMs.
+    /// Adds `vm`, which is charged, and notifies the connections that follow all VMs.
     mutating func add(_ vm: VirtualMachine) {
         let user = vm.account.user
         _ = account(of: user)
         users[user]?.vms[Name(vm.name)] = vm
-        budgets.vms.charge(existing: 1, to: user)
         let queues = (users[user]?.followers ?? [:]).compactMapValues { $0 }
         guard !queues.isEmpty else { return }
         var line: [UInt8]?

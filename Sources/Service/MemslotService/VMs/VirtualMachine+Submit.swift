@@ -17,10 +17,19 @@ extension VirtualMachine {
             }
             var logs: BudgetCharge?
             defer { withExtendedLifetime(logs) {} }
-            return try table.submit(resolved.slots, options: options, prior: resolved.faults) {
-                generation, slots, ranges throws(ProtocolError) in
-                logs = try chargeDirty(for: slots, options, isPlan: false)
-                try admit(generation, slots, ranges)
+            var touched = 0
+            do throws(AdmissionError<ProtocolError>) {
+                let receipt = try table.submit(
+                    resolved.slots, options: options, prior: resolved.faults
+                ) { generation, slots, ranges throws(ProtocolError) in
+                    logs = try chargeDirty(for: slots, options, isPlan: false, touched: &touched)
+                    try admit(generation, slots, ranges)
+                }
+                dirty.recordUntouched(touched)
+                return receipt
+            } catch {
+                if !error.mayFillLogs { dirty.recordUntouched(touched) }
+                throw error
             }
         }
     }
@@ -30,9 +39,10 @@ extension VirtualMachine {
         _ parameters: SubmitParameters
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
         try withResolved(parameters) { resolved, options throws(AdmissionError<ProtocolError>) in
+            var touched = 0
             let logs = try converting(
                 { (error: ProtocolError) in AdmissionError.refused(error) },
-                chargeDirty(for: resolved.slots, options, isPlan: true))
+                chargeDirty(for: resolved.slots, options, isPlan: true, touched: &touched))
             defer { withExtendedLifetime(logs) {} }
             return try plan(resolved, options)
         }

@@ -141,7 +141,95 @@ struct CombiningTests {
         #expect(Set(hook.threads.value).count == 2)
     }
 
-    @Test("threads that contend lose no submit and starve nobody")
+    @Test("what each of them fails with reaches its own thread, and the others commit")
+    func failures() throws {
+        let table = table
+        let first = submit(0)
+        hook.isInside.wait()
+        let wrong: [(slots: [Memslot], expected: Generation?)] = [
+            ([slot(1, at: 1), slot(2, at: 1)], nil), ([slot(2, at: 2)], nil),
+            ([slot(3, at: 3)], Generation(1)), ([slot(4, at: 4)], Generation(2)),
+        ]
+        let kinds = Shared([String?](repeating: "none", count: wrong.count))
+        var threads: [TestThread] = []
+        for (number, array) in wrong.enumerated() {
+            threads.append(
+                TestThread {
+                    let options = SubmitOptions(
+                        expectedGeneration: array.expected, quiesceDeadline: .seconds(600))
+                    let error = table.refusal(of: array.slots, options: options)
+                    kinds.update { $0[number] = error?.kind }
+                })
+            #expect(yieldThread { table.transactions.waitingCount == number + 1 })
+        }
+        hook.mayLeave.send()
+        for thread in threads + [first] { #expect(thread.join()) }
+        #expect(kinds.value == ["overlap", nil, "generation-conflict", nil])
+        #expect(backend.slots == [slot(4, at: 4)])
+    }
+
+    @Test("the wait uses up the deadline for vCPUs")
+    func deadline() throws {
+        final class Hold: VCPUHold {
+            let deadline = Shared<Deadline?>(nil)
+            func beginHolding() {}
+            func waitUntilHeld(by deadline: Deadline) -> [String] {
+                self.deadline.update { $0 = deadline }
+                return []
+            }
+            func exclusively(_ body: () -> Void) { body() }
+            func endHolding() {}
+        }
+        let hold = Hold()
+        let table = try MemslotTable(backend: backend, vcpus: hold)
+        table.add(hook)
+        let first = TestThread { _ = table.refusal(of: [slot(0, at: 0)]) }
+        hook.isInside.wait()
+        let start = monotonicNow()
+        let second = TestThread {
+            let options = SubmitOptions(quiesce: .always, quiesceDeadline: .seconds(600))
+            #expect(table.refusal(of: [slot(1, at: 1)], options: options) == nil)
+        }
+        #expect(yieldThread { table.transactions.waitingCount == 1 })
+        usleep(1_000_000)
+        hook.mayLeave.send()
+        #expect(first.join() && second.join())
+        let end = try #require(hold.deadline.value).nanoseconds
+        // Without the second that it waited.
+        #expect(end >= start && end - start < 600_900_000_000)
+    }
+
+    @Test("a task's submit that waited for others past its deadline is not executed")
+    func tasks() async throws {
+        let (table, hook) = (table, hook)
+        @Sendable func submit(_ id: UInt32, _ deadline: Duration) async throws {
+            try await table.submit(
+                [slot(id, at: UInt64(id))], options: SubmitOptions(quiesceDeadline: deadline))
+        }
+        let first = Task { try await submit(0, .seconds(600)) }
+        await withCheckedContinuation { inside in
+            _ = TestThread {
+                hook.isInside.wait()
+                inside.resume()
+            }
+        }
+        let late = Task { try await submit(1, .milliseconds(1)) }
+        while table.submissions.waitingCount == 0 { await Task.yield() }
+        let next = Task { try await submit(2, .seconds(600)) }
+        while table.submissions.waitingCount == 1 { await Task.yield() }
+        try await Task.sleep(for: .milliseconds(20))
+        hook.mayLeave.send()
+        try await first.value
+        await #expect(throws: SubmitError.quiesceTimeout(vcpus: [], readers: [])) {
+            try await late.value
+        }
+        try await next.value
+        #expect(backend.slots == [slot(2, at: 2)])
+        // Where nobody waits, no time is needed.
+        try await submit(3, .zero)
+    }
+
+    @Test("threads that contend lose no submit")
     func contention() throws {
         let table = try MemslotTable(backend: ModelBackend())
         let commits = Shared(0)

@@ -114,7 +114,8 @@ struct ContinuityTests {
         hold.stubborn.update { $0 = [0] }
         backend.refuse(at: 1, with: .ioError)
         guard case .failed(let failure)? = submit() else { return #expect(Bool(false)) }
-        #expect(failure.errno == .timedOut && failure.operation == nil)
+        #expect(failure.errno == .timedOut && failure.operation == nil && failure.vcpus == [])
+        #expect(failure.message.contains("the hold of vCPUs timed out"))
         #expect(failure.undoErrno == .ioError && failure.installed == backend.slots)
         #expect(log.value == ["0", "hold", "1"])
         backend.refuse()
@@ -186,6 +187,7 @@ struct ContinuityTests {
         guard case .failed(let failure)? = submit() else { return #expect(Bool(false)) }
         #expect(failure.errno == .outOfMemory && failure.operation == 7)
         #expect(failure.undoErrno == .timedOut && failure.installed == backend.slots)
+        #expect(failure.vcpus == ["v"] && failure.message.contains("vCPU v did not leave"))
         #expect(Array(log.value.suffix(2)) == ["7", "hold"])
         backend.refuse()
         // What the guest writes before it leaves, by a log that began in the hold.

@@ -71,6 +71,27 @@ struct BudgetTests {
         #expect(served.amounts == [100, 1])
     }
 
+    @Test("root is served from its reserve while others wait for room in the total")
+    func reserve() {
+        let served = ServedList()
+        #expect(refusal(160, 1) == nil)
+        #expect(refusal(150, 2) == nil)
+        served.start(budget, 1, user: 3)
+        #expect(budget.wait(for: 4, of: 0) == 4)
+        #expect(served.amounts == [])
+        // Its own requests stay in order: the second would fit.
+        served.start(budget, 7, user: 0)
+        served.start(budget, 2, user: 0)
+        #expect(served.amounts == [])
+        budget.release(1, of: 1)
+        served.wait(for: 1)
+        budget.release(2, of: 1)
+        served.wait(for: 2)
+        budget.release(11, of: 2)
+        served.wait(for: 3)
+        #expect(served.amounts == [7, 2, 1])
+    }
+
     @Test("limits that need more descriptors than there are become lower, in proportion")
     func descriptors() {
         var limits = ServiceLimits()
@@ -142,6 +163,32 @@ struct BudgetTests {
         ]
         return budgets.reduce(0) { $0 + bytes[$1, default: .max] }
             + counted.reduce(0) { $0 + bytes[$1.key, default: 0] * bytes[$1.value, default: 0] }
+    }
+
+    @Test("a VM or a memory object beyond a limit is refused before it is created")
+    func beforeCreation() throws {
+        var limits = ServiceLimits()
+        limits.vms = 2
+        limits.memories = 1
+        (limits.memoryBytes, limits.memoryBytesPerPeer) = (1 << 60, 1 << 60)
+        // A KVM that can't be opened: whoever tries to create such a VM gets another error.
+        let service = MemslotService(limits: limits, kvmDevice: "/nonexistent")
+        let client = WireClient(service, user: 1)
+        let kvm = #"{"vm":"c","backend":"kvm"}"#
+        try client.createVM("a")
+        #expect(try client.call("vm.create", kvm).root.errorKind == "backend-unavailable")
+        // What failed holds nothing.
+        #expect(service.budgets.vms.sum == 1)
+        try client.createVM("b")
+        #expect(try client.call("vm.create", kvm).root.limit == "vms")
+        #expect(service.budgets.vms.sum == 2)
+        // As many huge pages as no host has, so that creating them fails.
+        let huge = #"{"vm":"a","memory":"h","size":1125899906842624,"backing":"hugetlb"}"#
+        #expect(try client.call("memory.create", huge).root.errorKind == "backend-unavailable")
+        #expect(service.budgets.memories.sum == 0 && service.budgets.memoryBytes.sum == 0)
+        let memory = #"{"vm":"a","memory":"m","backing":"memfd","size":4096}"#
+        #expect(try client.call("memory.create", memory).error == nil)
+        #expect(try client.call("memory.create", huge).root.limit == "memories")
     }
 
     @Test("the totals are limits beside the shares")

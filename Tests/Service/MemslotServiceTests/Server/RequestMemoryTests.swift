@@ -94,6 +94,41 @@ extension ServerTests {
             try waitUntil("all room") { server.service.budgets.requestBytes.sum == 0 }
         }
 
+        @Test("logs that a failed deletion after the hold fills are charged before the submit")
+        func filledLogs() throws {
+            let server = try server(1 << 30) { $0.dirtyBytesPerPeer = 1 << 20 }
+            let budget = server.service.budgets.dirtyBytes
+            var client = try server.connect()
+            try client.makeVM("a")
+            func submit(pages: Int, logs: Bool, more: Bool) throws -> JSONValue {
+                let flags = logs ? #""log-dirty-pages""# : ""
+                let rest =
+                    more
+                    ? #",{"slot":1,"guestPhysicalAddress":"0x100000000000","size":4096,"userspaceAddress":4096}"#
+                    : ""
+                return try client.ask(
+                    #"{"id":1,"method":"memslots.submit","params":{"vm":"a","quiesce":"continuity","#
+                        + #""slots":[{"slot":0,"guestPhysicalAddress":0,"size":\#(pages * 4_096),"#
+                        + #""userspaceAddress":4096,"flags":[\#(flags)]}\#(rest)]}}"#)
+            }
+            // 65,536 full chunks of a bitmap, twice.
+            #expect(try submit(pages: (1 << 31) - 1, logs: true, more: true)["result"] != nil)
+            #expect(
+                try submit(pages: (1 << 31) - 1, logs: false, more: false).limit
+                    == "dirtyBytesPerPeer")
+            // Without a deletion there is nothing after the hold.
+            #expect(try submit(pages: (1 << 31) - 1, logs: false, more: true)["result"] != nil)
+            #expect(try submit(pages: 1 << 27, logs: true, more: true)["result"] != nil)
+            let before = budget.sum
+            _ = try client.ask(
+                #"{"id":2,"method":"fault.inject","params":{"vm":"a","operation":1,"errno":"ENOMEM"}}"#
+            )
+            #expect(try submit(pages: 1 << 27, logs: false, more: false).errorKind == "rolled-back")
+            #expect(budget.sum > before + 2 * 48 << 12)
+            #expect(try submit(pages: 1 << 27, logs: false, more: false)["result"] != nil)
+            #expect(budget.sum == 0)
+        }
+
         @Test("dirty bits are charged before they are set, and released when they are gone")
         func dirtyBits() throws {
             let server = try server(1 << 30) { $0.dirtyBytesPerPeer = 100_000 }

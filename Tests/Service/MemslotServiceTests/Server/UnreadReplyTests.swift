@@ -69,6 +69,8 @@ extension ServerTests {
             }.joined(separator: ",")
             // A receipt is not refused: its array is committed.
             #expect(try client.submit("a", slots).result?["generation"]?.int == 1)
+            let plan = try client.call("memslots.plan", "{\"vm\":\"a\",\"slots\":[\(slots)]}")
+            #expect(plan.root.limit == "replyBytes")
             #expect(try client.call("memslots.get", #"{"vm":"a"}"#).root.limit == "replyBytes")
             #expect(try client.call("events.subscribe").root.limit == "replyBytes")
             #expect(client.service.budgets.subscriptions.sum == 0)

@@ -66,6 +66,7 @@ static long try_trace(void) { return ptrace(PTRACE_TRACEME, 0, 0, 0); }
 static long try_executable(void) { return executable_mapping(0); }
 static long try_executable_later(void) { return executable_mapping(1); }
 static long try_signal(void) { return kill(getppid(), 0); }
+static long try_owner(void) { return fcntl(0, F_SETOWN, getpid()); }
 static long try_terminal(void) { return ioctl(0, TIOCSTI, "x"); }
 static long try_limit(void) {
     struct rlimit limit = {1 << 20, 1 << 20};
@@ -94,6 +95,7 @@ int accept4(int socket, struct sockaddr *address, socklen_t *length, int flags) 
     attempt("executable", try_executable);
     attempt("executable-later", try_executable_later);
     attempt("signal", try_signal);
+    attempt("owner", try_owner);
     attempt("terminal", try_terminal);
     attempt("limit", try_limit);
     attempt("namespace", try_namespace);

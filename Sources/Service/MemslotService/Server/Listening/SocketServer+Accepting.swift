@@ -104,8 +104,10 @@ extension SocketServer {
     /// Closes silent connections while over half are used. Returns how many ms may pass, or -1.
     private func endSilentConnections() -> Int32 {
         let limits = service.limits
+        // Those that could not be closed count too.
+        let areScarce = service.budgets.connections.sum > limits.connections / 2
         let silent = state.withLock { state -> [Connection]? in
-            guard state.connections.count > limits.connections / 2 else { return nil }
+            guard areScarce else { return nil }
             let latest = ContinuousClock.now - .milliseconds(limits.firstRequestMs)
             return state.connections.values.filter { $0.begun < latest && !$0.hasRequested }
         }
