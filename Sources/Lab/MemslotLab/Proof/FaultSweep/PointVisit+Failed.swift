@@ -79,7 +79,8 @@ extension PointVisit {
                 findings.append("a failed recovery: \(error)")
                 return
             }
-            wanted.undoErrno = errno
+            // A recovery has held all vCPUs.
+            (wanted.undoErrno, wanted.vcpus) = (errno, [])
             (wanted.installed, wanted.attributes) = (still.installed, still.attributes)
             if still != wanted { findings.append("a failed recovery reports \(still)") }
             checkFailed(still)
