@@ -70,15 +70,10 @@ func string(_ pointer: UnsafePointer<CChar>?) -> String? { pointer.map { String(
 func copy<Characters>(_ text: String, into characters: inout Characters) {
     withUnsafeMutableBytes(of: &characters) { bytes in
         bytes.initializeMemory(as: UInt8.self, repeating: 0)
-        var end = 0
-        for character in text.unicodeScalars {
-            let encoded = UTF8.encode(character).map(Array.init) ?? []
-            guard end + encoded.count < bytes.count else { break }
-            for byte in encoded {
-                bytes[end] = byte
-                end += 1
-            }
-        }
+        let encoded = Array(text.utf8)
+        var end = min(encoded.count, bytes.count - 1)
+        while end < encoded.count, UTF8.isContinuation(encoded[end]) { end -= 1 }
+        bytes.copyBytes(from: encoded[..<end])
     }
 }
 

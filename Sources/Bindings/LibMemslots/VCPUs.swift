@@ -109,22 +109,6 @@ extension KickRequests {
     }
 }
 
-/// The kick of a guarded call. It is not called after that call has returned.
-private final class GuardedKick: Sendable {
-    typealias Function = @convention(c) (UnsafeMutableRawPointer?) -> Void
-
-    private let kick: Locked<Function?>
-    private let context: Borrowed<UnsafeMutableRawPointer?>
-
-    init(_ kick: Function?, _ context: UnsafeMutableRawPointer?) {
-        self.kick = Locked(kick)
-        self.context = Borrowed(context)
-    }
-
-    func send() { kick.withLock { $0?(context.value) } }
-    func end() { kick.withLock { $0 = nil } }
-}
-
 @c @implementation public func memslots_guarded(
     _ table: memslots_table, _ name: UnsafePointer<CChar>?,
     _ body: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
@@ -136,9 +120,12 @@ private final class GuardedKick: Sendable {
         guard let gate = open.table.vcpuGate else {
             throw .notSupported("the table has no vCPU gate")
         }
-        let guardedKick = GuardedKick(kick, context)
-        defer { guardedKick.end() }
-        let entry = gate.register(name: string(name) ?? "guarded") { guardedKick.send() }
+        let caller = Locked(Optional(Borrowed((kick: kick, context: context))))
+        // The kick is not called after this call has returned.
+        defer { caller.withLock { $0 = nil } }
+        let entry = gate.register(name: string(name) ?? "guarded") {
+            caller.withLock { if let caller = $0 { caller.value.kick?(caller.value.context) } }
+        }
         try converting(Problem.reentrant, entry.run { body(context) })
     }
 }
