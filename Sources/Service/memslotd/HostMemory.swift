@@ -11,32 +11,29 @@ enum HostMemory {
 
     /// The limits of the control group of this process, and of those above it.
     private static var groupLimits: [Int] {
-        var limits: [Int] = []
-        for line in text(of: "/proc/self/cgroup")?.split(separator: "\n") ?? [] {
+        lines(of: "/proc/self/cgroup").flatMap { line -> [Int] in
             let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-            guard fields.count == 3 else { continue }
+            guard fields.count == 3 else { return [] }
             let isUnified = fields[1].isEmpty
-            guard isUnified || fields[1].split(separator: ",").contains("memory") else { continue }
+            guard isUnified || fields[1].split(separator: ",").contains("memory") else { return [] }
             let root: Substring = isUnified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory"
             let file: Substring = isUnified ? "memory.max" : "memory.limit_in_bytes"
             let groups = fields[2].split(separator: "/")
-            for depth in 0...groups.count {
+            return (0...groups.count).compactMap { depth in
                 let path = ([root] + groups.prefix(depth) + [file]).joined(separator: "/")
                 // "max", and files that are missing, limit nothing.
-                let text = text(of: path)?.split(separator: "\n").first ?? ""
-                if let limit = Int(text) { limits.append(limit) }
+                return lines(of: path).first.flatMap { Int($0) }
             }
         }
-        return limits
     }
 
-    /// The beginning of a file of the kernel.
-    private static func text(of path: String) -> String? {
+    /// The first lines of a file of the kernel; none if it can't be read.
+    private static func lines(of path: String) -> [Substring] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
+        guard descriptor >= 0 else { return [] }
         defer { close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: 1 << 14)
         let count = read(descriptor, &bytes, bytes.count)
-        return count < 0 ? nil : String(decoding: bytes.prefix(count), as: UTF8.self)
+        return String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self).split(separator: "\n")
     }
 }

@@ -50,13 +50,12 @@ struct Sandbox {
             return ["there is no Landlock here: the daemon may open any file that its user may"]
         }
         guard rules >= 0 else { throw SandboxError("Landlock", -rules) }
-        var notes: [String] = []
-        for use in uses {
+        let notes = uses.compactMap { use -> String? in
             let status = clinux_landlock_allow(rules, use.path, use.rights)
             // Then it is only forbidden, which its own error reports when it is opened.
-            guard status != 0 else { continue }
+            guard status != 0 else { return nil }
             let reason = Errno(rawValue: -status)
-            notes.append("\(use.path): \(reason): the daemon can't open it later either")
+            return "\(use.path): \(reason): the daemon can't open it later either"
         }
         try Self.check(clinux_landlock_enforce(rules), "Landlock")
         return notes

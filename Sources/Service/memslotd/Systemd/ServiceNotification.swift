@@ -51,11 +51,10 @@ struct ServiceNotification: Sendable {
         guard pipe(&ends) == 0 else { throw .last }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         defer { close(ends[0]) }
-        do throws(Errno) { try send("BARRIER=1", descriptors: [ends[1]]) } catch {
-            close(ends[1])
-            throw error
+        do {
+            defer { close(ends[1]) }
+            try send("BARRIER=1", descriptors: [ends[1]])
         }
-        close(ends[1])
         guard try valueOfCall(clinux_is_ready(ends[0], 5_000)) == 1 else { throw .timedOut }
     }
 }
