@@ -7,21 +7,19 @@ enum BenchmarkArray {
 
     /// `count` slots of 1 to 16 pages, ascending by id, each followed by a gap of one page.
     static func slots(_ count: Int, base: UInt64 = 0x1000_0000_0000) -> [Memslot] {
-        var slots: [Memslot] = []
-        slots.reserveCapacity(count)
         var random = SeededRandom(seed: 1)
         var guest: UInt64 = 0x10_0000
         var user = base
-        for id in 0..<UInt32(count) {
+        return (0..<UInt32(count)).map { id in
             let size = (1 + random.next() % 16) * pageSize.rawValue
-            slots.append(
-                Memslot(
-                    id: SlotID(id), guestPhysicalAddress: GuestPhysicalAddress(guest),
-                    size: ByteCount(size), userspaceAddress: UserspaceAddress(user)))
-            guest += size + pageSize.rawValue
-            user += size
+            defer {
+                guest += size + pageSize.rawValue
+                user += size
+            }
+            return Memslot(
+                id: SlotID(id), guestPhysicalAddress: GuestPhysicalAddress(guest),
+                size: ByteCount(size), userspaceAddress: UserspaceAddress(user))
         }
-        return slots
     }
 
     /// About `changes` in turns: reflagged, moved, resized, mapped elsewhere, removed.

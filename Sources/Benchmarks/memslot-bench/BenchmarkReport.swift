@@ -27,10 +27,6 @@ package struct BenchmarkReport: Hashable, Encodable, Sendable {
         get throws { String(decoding: try JSONEncoder().encode(self), as: UTF8.self) }
     }
 
-    func rows(of part: BenchmarkPart) -> [BenchmarkRow] {
-        sections.filter { $0.part == part }.flatMap(\.rows)
-    }
-
     /// Measures the parts. Calls `progress` with the name of each step before it is measured.
     package static func measure(
         _ parts: [BenchmarkPart], effort: Effort, progress: (String) -> Void
@@ -123,16 +119,12 @@ package struct MachineDescription: Hashable, Encodable, Sendable {
     }
 
     static func here() -> MachineDescription {
-        var name = utsname()
-        uname(&name)
-        let release = withUnsafeBytes(of: &name.release) { bytes in
-            String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-        }
+        let kernel = Files.text(of: "/proc/sys/kernel/osrelease")?.dropLast()
         let lines = Files.text(of: "/proc/cpuinfo")?.split(separator: "\n") ?? []
         let model = lines.first { $0.hasPrefix("model name") }.map { $0.drop { $0 != ":" } }
         return MachineDescription(
             processor: model.map { String($0.drop { ": ".contains($0) }) } ?? "unknown processor",
-            cores: Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))), kernel: release,
+            cores: Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))), kernel: String(kernel ?? ""),
             hasKVM: (try? KVMSystem().makeVirtualMachine()) != nil, hasAVX512: ys_has_avx512() != 0)
     }
 

@@ -14,7 +14,8 @@ package struct ReportPlot {
     }
 
     private static let left = 470.0, right = 860.0, step = 19.0, head = 62.0
-    private static let scale = Axis(low: 1.0 / 32, high: 8, from: left, to: right)
+    /// The shares at the ends of the scale, as powers of 2.
+    private static let ends = -5...3
 
     /// Draws the bars, and returns the height that they take.
     private func draw(_ rows: [BenchmarkRow], on canvas: inout SVGCanvas) -> Double {
@@ -25,15 +26,13 @@ package struct ReportPlot {
             "left of the dashed line: met; a step of the grid is a factor of 2", x: 24, y: top + 44,
             class: "muted")
         let bottom = top + Self.head + Self.step * Double(rows.count)
-        for factor in Self.scale.steps(of: 2) {
-            let x = place(factor)
+        for exponent in Self.ends {
+            let x = place(exp2(Double(exponent)))
             canvas.line(
                 from: (x, top + Self.head - 6), to: (x, bottom),
-                class: factor == 1 ? "limit" : "grid")
-            let isNamed = factor == 1 || log2(factor).truncatingRemainder(dividingBy: 2) == 1
-            if isNamed || factor > 1 {
-                let name = factor < 1 ? "1/\(Int(1 / factor))" : "\(Int(factor))"
-                canvas.text(name, x: x, y: bottom + 18, class: "centre")
+                class: exponent == 0 ? "limit" : "grid")
+            if exponent >= 0 {
+                canvas.text("\(1 << exponent)", x: x, y: bottom + 18, class: "centre")
             }
         }
         for (index, row) in rows.enumerated() {
@@ -55,21 +54,11 @@ package struct ReportPlot {
         canvas.text(figure, x: Self.right + 8, y: y + 13, class: "muted")
     }
 
-    private func place(_ factor: Double) -> Double {
-        Self.scale.place(min(factor, Self.scale.high))
-    }
-}
-
-/// A logarithmic scale.
-private struct Axis {
-    let low, high, from, to: Double
-
-    func place(_ value: Double) -> Double {
-        from + (to - from) * log(max(value, low) / low) / log(max(high / low, 1.01))
-    }
-
-    /// The values on it, each so many times the one before.
-    func steps(of factor: Double) -> [Double] {
-        Array(sequence(first: low) { $0 * factor <= high * 1.001 ? $0 * factor : nil })
+    /// Where a share is on the scale; at an end if it is beyond.
+    private func place(_ share: Double) -> Double {
+        let low = exp2(Double(Self.ends.lowerBound))
+        let high = exp2(Double(Self.ends.upperBound))
+        let value = max(min(share, high), low)
+        return Self.left + (Self.right - Self.left) * log(value / low) / log(high / low)
     }
 }
