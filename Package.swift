@@ -172,8 +172,8 @@ let benchmarks: [Target] = [
         "Benchmarks", "memslot-bench",
         [
             "Memslots", "MemslotSimulator", "MemslotKVM", "MemslotProtocol", "MemslotService",
-            "MemslotScenario", "MemslotPicture", "MemslotLab", "MemslotTestKit", "CYardsticks",
-            "memslotd", "memslotctl", argumentParser,
+            "MemslotScenario", "MemslotPicture", "MemslotLab", "MemslotTestKit", "CKVM",
+            "CYardsticks", "memslotd", "memslotctl", argumentParser,
         ],
         resources: [
             .embedInCode("Output/plot.css"), .embedInCode("Lookup/vm-memory.rs"),

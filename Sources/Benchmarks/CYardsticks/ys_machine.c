@@ -22,8 +22,6 @@ int ys_set_regions(int vm, const struct ys_slot *regions, size_t count) {
     return 0;
 }
 
-int ys_make_irqchip(int vm) { return ioctl(vm, KVM_CREATE_IRQCHIP, 0) < 0 ? -errno : 0; }
-
 int ys_set_runnable(int vcpu, int is_runnable) {
     struct kvm_mp_state state = {
         .mp_state = is_runnable ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED};

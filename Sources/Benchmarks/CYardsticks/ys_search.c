@@ -130,10 +130,10 @@ void ys_table_free(struct ys_table *table) {
     }                                                                                              \
     attribute static uint64_t name(                                                                \
         const struct ys_table *table, const uint64_t *addresses, size_t count,                     \
-        enum ys_order order) {                                                                     \
+        bool is_chained) {                                                                         \
         volatile uint64_t nothing = 0;                                                             \
-        return order == YS_KNOWN ? name##_masked(table, addresses, count, 0)                       \
-                                 : name##_masked(table, addresses, count, nothing);                \
+        return is_chained ? name##_masked(table, addresses, count, nothing)                        \
+                          : name##_masked(table, addresses, count, 0);                             \
     }
 
 static inline uint64_t translate_by_radix(const struct ys_table *table, uint64_t address) {
@@ -228,11 +228,11 @@ int ys_has_avx512(void) { return 0; }
 
 uint64_t ys_translate(
     enum ys_search search, const struct ys_table *table, const uint64_t *addresses, size_t count,
-    enum ys_order order) {
+    bool is_chained) {
     switch (search) {
-    case YS_RADIX: return sum_radix(table, addresses, count, order);
+    case YS_RADIX: return sum_radix(table, addresses, count, is_chained);
     case YS_LAST_HIT:
-        return IF_AVX512(sum_last_avx512, sum_last_portable)(table, addresses, count, order);
+        return IF_AVX512(sum_last_avx512, sum_last_portable)(table, addresses, count, is_chained);
     }
     return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef YARDSTICKS_H
 #define YARDSTICKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -62,17 +63,11 @@ enum ys_search {
     YS_LAST_HIT,
 };
 
-enum ys_order {
-    // All addresses are known beforehand: the processor works on several translations at a time.
-    YS_KNOWN,
-    // Each address depends on the previous translation, by a mask of 0.
-    YS_CHAINED,
-};
-
-// Translates `count` addresses and returns the sum of the host addresses.
+// Translates `count` addresses and returns the sum of the host addresses. `is_chained`: each address
+// depends on the previous translation, by a mask of 0, so that the processor can't overlap them.
 uint64_t ys_translate(
     enum ys_search search, const struct ys_table *table, const uint64_t *addresses, size_t count,
-    enum ys_order order);
+    bool is_chained);
 
 struct ys_segment {
     uint64_t host;
@@ -107,9 +102,6 @@ int64_t ys_exchange_large(
 
 // Applies slots as regions one after the other. Returns 0, or minus the first errno.
 int ys_set_regions(int vm, const struct ys_slot *regions, size_t count);
-
-// The kernel has the interrupt controllers: a halted vCPU stays there. Returns 0, or minus errno.
-int ys_make_irqchip(int vm);
 
 // Lets a vCPU run, or wait for its start signal (SIPI). Returns 0, or minus errno.
 int ys_set_runnable(int vcpu, int is_runnable);

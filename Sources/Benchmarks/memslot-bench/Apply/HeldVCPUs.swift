@@ -1,4 +1,5 @@
 #if arch(x86_64)
+    import CKVM
     import CYardsticks
     import Glibc
     import MemslotKVM
@@ -47,7 +48,8 @@
                 id: 600, guestPhysicalAddress: 0, size: memory.size, userspaceAddress: memory.base)
             let vm = try TransactionBenchmarks.machine()
             self.vm = vm
-            guard activity == nil || ys_make_irqchip(vm.descriptor) == 0 else {
+            // With them in the kernel, a halted vCPU stays there.
+            guard activity == nil || ckvm_create_irqchip(vm.descriptor) == 0 else {
                 throw BenchmarkError.unavailable("no interrupt controllers in the kernel")
             }
             do {

@@ -87,8 +87,7 @@ final class YardstickTable {
     static let lastHit = "C, last hit, then SIMD nodes"
 
     func sum(_ search: ys_search, _ addresses: [UInt64], _ order: AddressOrdering) -> UInt64 {
-        ys_translate(
-            search, table, addresses, addresses.count, order == .known ? YS_KNOWN : YS_CHAINED)
+        ys_translate(search, table, addresses, addresses.count, order == .chained)
     }
 
     /// The sum that the first `addresses.count` addresses of a round must give.
