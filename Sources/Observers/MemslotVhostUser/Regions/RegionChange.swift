@@ -56,7 +56,8 @@ public struct RegionChange: Hashable, Sendable {
         }
         for run in wanted { added += Self.rest(of: run, without: kept) }
         for region in broken {
-            if Self.overlaps(region, any: added) { cut.append(region) } else { gone.append(region) }
+            let isFree = Self.rest(of: region, without: added) == [region]
+            if isFree { gone.append(region) } else { cut.append(region) }
         }
     }
 
@@ -89,14 +90,14 @@ public struct RegionChange: Hashable, Sendable {
             && run.part(region.guestRange) == region
     }
 
-    /// The parts of `run` that no region of `kept`, which is ascending, covers.
+    /// The parts of `run` that no region of `others`, which is ascending, covers.
     private static func rest(
-        of run: VhostUserRegion, without kept: [VhostUserRegion]
+        of run: VhostUserRegion, without others: [VhostUserRegion]
     ) -> [VhostUserRegion] {
         var rest: [VhostUserRegion] = []
         var start = run.guestRange.lowerBound
-        let first = kept.partitioningIndex { $0.guestRange.upperBound > start }
-        for region in kept[first...] {
+        let first = others.partitioningIndex { $0.guestRange.upperBound > start }
+        for region in others[first...] {
             guard region.guestRange.lowerBound < run.guestRange.upperBound else { break }
             if region.guestRange.lowerBound > start {
                 rest.append(run.part(start..<region.guestRange.lowerBound))
@@ -107,13 +108,5 @@ public struct RegionChange: Hashable, Sendable {
             rest.append(run.part(start..<run.guestRange.upperBound))
         }
         return rest
-    }
-
-    private static func overlaps(_ region: VhostUserRegion, any others: [VhostUserRegion]) -> Bool {
-        let first = others.partitioningIndex {
-            $0.guestRange.upperBound > region.guestRange.lowerBound
-        }
-        return first < others.count
-            && others[first].guestRange.lowerBound < region.guestRange.upperBound
     }
 }
