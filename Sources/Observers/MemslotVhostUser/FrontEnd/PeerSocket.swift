@@ -126,7 +126,6 @@ func valueOfCall<Value: BinaryInteger>(
 extension Deadline {
     /// The time that is left as `poll` counts it, rounded up.
     fileprivate var pollTimeout: Int32 {
-        guard let remaining else { return -1 }
-        return Int32(clamping: (remaining.wholeNanoseconds + 999_999) / 1_000_000)
+        remaining.map { Int32(clamping: ($0.wholeNanoseconds + 999_999) / 1_000_000) } ?? -1
     }
 }

@@ -35,10 +35,9 @@ public final class VhostUserFrontEnd: Sendable {
         let descriptor = try valueOfCall("socket", clinux_stream_socket())
         self.init(adopting: descriptor, configurationChanged: configurationChanged)
         // A connect waits while the listener's queue is full, as long as a send may wait.
-        let left = deadline.remaining?.wholeNanoseconds ?? 0
+        let left = deadline.remaining.map { max($0.wholeNanoseconds, 1_000) } ?? 0
         var time = timeval(
             tv_sec: Int(left / 1_000_000_000), tv_usec: Int(left / 1_000 % 1_000_000))
-        if deadline != .never, left < 1_000 { time.tv_usec = 1 }
         setsockopt(
             descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         let status = clinux_connect(descriptor, path)

@@ -38,17 +38,10 @@ public struct RegionChange: Hashable, Sendable {
     /// - Parameter merging: whether a region stays only if it is all of a run.
     private init(from present: [VhostUserRegion], to wanted: [VhostUserRegion], merging: Bool) {
         var broken: [VhostUserRegion] = []
-        var position = 0
         for region in present {
-            // Every run ends before the next region begins, or is the run that reaches into it.
-            while position < wanted.count,
-                wanted[position].guestRange.upperBound <= region.guestRange.lowerBound
-            {
-                position += 1
-            }
-            if position < wanted.count, Self.holds(wanted[position], region),
-                !merging || wanted[position] == region
-            {
+            let start = region.guestRange.lowerBound
+            let first = wanted.partitioningIndex { $0.guestRange.upperBound > start }
+            if let run = wanted[first...].first, merging ? run == region : Self.holds(run, region) {
                 kept.append(region)
             } else {
                 broken.append(region)
