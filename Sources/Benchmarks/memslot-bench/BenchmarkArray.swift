@@ -6,10 +6,10 @@ enum BenchmarkArray {
     static let sizes = [8, 64, 512, 4_096, 32_764]
 
     /// `count` slots of 1 to 16 pages, ascending by id, each followed by a gap of one page.
-    static func slots(_ count: Int, base: UInt64 = 0x1000_0000_0000) -> [Memslot] {
+    static func slots(_ count: Int) -> [Memslot] {
         var random = SeededRandom(seed: 1)
         var guest: UInt64 = 0x10_0000
-        var user = base
+        var user: UInt64 = 0x1000_0000_0000
         return (0..<UInt32(count)).map { id in
             let size = (1 + random.next() % 16) * pageSize.rawValue
             defer {

@@ -81,9 +81,7 @@ struct ProjectLookup: Sendable {
 
 /// A mask of 0 that the compiler does not know.
 enum Nothing {
-    @inline(never)
-    static func make() -> UInt64 { CommandLine.argc < 0 ? .max : 0 }
-    static let mask = make()
+    static let mask: UInt64 = CommandLine.argc < 0 ? .max : 0
 }
 
 extension MemslotArray {
