@@ -95,8 +95,8 @@ final class LogQueue: Sendable {
     private struct State {
         var text: [UInt8] = []
         var dropped = 0
+        /// Whether a thread has lines to write.
         var hasThread = false
-        var isWriting = false
     }
 
     private let state = Locked(State())
@@ -120,7 +120,7 @@ final class LogQueue: Sendable {
     }
 
     /// Waits until all lines are written, for at most 200 ms.
-    func flush() { state.wait(while: { !$0.text.isEmpty || $0.isWriting }, milliseconds: 200) }
+    func flush() { state.wait(while: { $0.hasThread }, milliseconds: 200) }
 
     /// Writes until the queue is empty. The next line starts another thread: lines come in bursts,
     /// so this costs no more than a thread that waits.
@@ -137,8 +137,7 @@ final class LogQueue: Sendable {
                 state.text.append(contentsOf: line.utf8)
                 state.dropped = 0
             }
-            state.isWriting = !state.text.isEmpty
-            guard state.isWriting else {
+            guard !state.text.isEmpty else {
                 state.hasThread = false
                 return nil
             }
