@@ -73,7 +73,7 @@ extension SubmitOptions {
 func guestRanges(
     _ list: UnsafePointer<memslots_range>?, _ count: Int
 ) throws(Problem) -> [GuestRange] {
-    guard count == 0 || list != nil, count <= 1 << 24 else {
+    guard count == 0 || list != nil, 0...1 << 24 ~= count else {
         throw .badArgument("private_ranges is NULL, or private_range_count above 2^24")
     }
     return UnsafeBufferPointer(start: list, count: count).map {

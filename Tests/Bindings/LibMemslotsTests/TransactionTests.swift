@@ -184,6 +184,12 @@ struct TransactionTests {
         var (violation, count) = (memslots_violation(), 0)
         #expect(memslots_error_violations(&violation, 1, &count) == MEMSLOTS_OK)
         #expect(violation.index == 1 && violation.slot == UInt32.max)
+        let one = memslots_range(guest_physical_address: 0, size: 4_096)
+        withUnsafePointer(to: one) { list in
+            // In C it is 2^64 - 1.
+            (options.private_ranges, options.private_range_count) = (list, -1)
+            #expect(memslots_submit(table.handle, nil, 0, &options, nil) == MEMSLOTS_BAD_ARGUMENT)
+        }
         options.private_ranges = nil
         options.private_range_count = 1
         #expect(memslots_submit(table.handle, nil, 0, &options, nil) == MEMSLOTS_BAD_ARGUMENT)
