@@ -2,7 +2,7 @@ import MemslotScenario
 package import Memslots
 
 package struct TraceImport: Sendable {
-    package var scenario: ImportedScenario
+    package var scenario: ImportedScenario { report.scenario }
     package var report: ImportReport
     /// What else the record of a run with `--atomic` holds: its commits and their kernel calls.
     package var run: RunRecording?

@@ -13,6 +13,7 @@ struct ChangeAxis {
         var y, height: Int
     }
 
+    let entries: [ChangeEntry]
     private(set) var stretches: [Stretch] = []
     private(set) var bottom: Int
     private var tops: [UInt64: Int] = [:]
@@ -20,7 +21,7 @@ struct ChangeAxis {
     private var folds: [ChangeSide: [Int: Int]] = [:]
 
     init(_ entries: [ChangeEntry], y: Int, limit: Int?) {
-        self.bottom = y
+        (self.entries, bottom) = (entries, y)
         let cells = ChangeCell.cells(of: entries)
         var reached: UInt64 = 0
         let holes = cells.map { cell in
@@ -59,7 +60,7 @@ struct ChangeAxis {
     }
 
     /// The vertical range of an entry's slot; `nil` if it is not drawn.
-    func span(of entry: Int, in entries: [ChangeEntry], _ side: ChangeSide) -> Range<Int>? {
+    func span(of entry: Int, _ side: ChangeSide) -> Range<Int>? {
         if let fold = folds[side]?[entry] {
             return stretches[fold].y..<stretches[fold].y + stretches[fold].height
         }
@@ -70,7 +71,7 @@ struct ChangeAxis {
     }
 
     /// Where one side has no memory, ascending; adjacent stretches are one hole.
-    func holes(in entries: [ChangeEntry], _ side: ChangeSide) -> [Stretch] {
+    func holes(_ side: ChangeSide) -> [Stretch] {
         let slots = entries.compactMap { $0[side] }.sorted { $0.first < $1.first }
         var next = 0
         var holes: [Stretch] = []

@@ -50,19 +50,17 @@ private struct ChangeSVG {
                 "\(side) · \(slots.countAndSize)", x: Self.x(of: side), y: y + 26, class: "muted")
         }
         let axis = ChangeAxis(entries, y: y + 50, limit: limit)
-        drawAxis(axis, entries, on: &canvas)
-        drawBands(axis, entries, on: &canvas)
+        draw(axis, on: &canvas)
+        drawBands(axis, on: &canvas)
         for index in entries.indices {
-            for side in ChangeSide.allCases { drawBlock(index, entries, axis, side, on: &canvas) }
+            for side in ChangeSide.allCases { drawBlock(index, axis, side, on: &canvas) }
         }
         return axis.bottom + 4
     }
 
     private static func x(of side: ChangeSide) -> Int { side == .before ? leftX : rightX }
 
-    private func drawAxis(
-        _ axis: ChangeAxis, _ entries: [ChangeEntry], on canvas: inout SVGCanvas
-    ) {
+    private func draw(_ axis: ChangeAxis, on canvas: inout SVGCanvas) {
         let x = Self.leftX - 12
         for stretch in axis.stretches {
             var frame = SVGFrame(
@@ -75,7 +73,7 @@ private struct ChangeSVG {
                 canvas.axis(x: x, beside: frame, isBroken: true)
                 for side in ChangeSide.allCases {
                     let items = parts.filter { $0.side == side }.map { part in
-                        MapItem(slot: part.slot, mark: entries[part.entry].mark)
+                        MapItem(slot: part.slot, mark: axis.entries[part.entry].mark)
                     }
                     frame.x = Self.x(of: side)
                     if !items.isEmpty { drawFold(SlotGroup(items), in: frame, on: &canvas) }
@@ -84,7 +82,7 @@ private struct ChangeSVG {
         }
         if let last = axis.stretches.last { canvas.tick(last.end, x: x, y: axis.bottom) }
         for side in ChangeSide.allCases {
-            for hole in axis.holes(in: entries, side) {
+            for hole in axis.holes(side) {
                 let frame = SVGFrame(
                     x: Self.x(of: side), y: hole.y, width: Self.blockWidth, height: hole.height)
                 canvas.hole(hole.end - hole.first, in: frame)
@@ -101,15 +99,12 @@ private struct ChangeSVG {
     }
 
     /// The bands between the two sides: those of changed slots over those of unchanged ones.
-    private func drawBands(
-        _ axis: ChangeAxis, _ entries: [ChangeEntry], on canvas: inout SVGCanvas
-    ) {
-        let order: [ChangeMark] = [.unchanged, .replaced, .reflagged, .moved]
+    private func drawBands(_ axis: ChangeAxis, on canvas: inout SVGCanvas) {
         var drawn: Set<[Int]> = []
-        for mark in order {
-            for (index, entry) in entries.enumerated() where entry.mark == mark {
-                guard let old = axis.span(of: index, in: entries, .before),
-                    let new = axis.span(of: index, in: entries, .after)
+        for mark in [.unchanged, .replaced, .reflagged, .moved] as [ChangeMark] {
+            for (index, entry) in axis.entries.enumerated() where entry.mark == mark {
+                guard let old = axis.span(of: index, .before),
+                    let new = axis.span(of: index, .after)
                 else { continue }
                 // Folded slots share their blocks, and so their bands.
                 let ends = [old.lowerBound, old.upperBound, new.lowerBound, new.upperBound]
@@ -129,12 +124,11 @@ private struct ChangeSVG {
     }
 
     private func drawBlock(
-        _ index: Int, _ entries: [ChangeEntry], _ axis: ChangeAxis, _ side: ChangeSide,
-        on canvas: inout SVGCanvas
+        _ index: Int, _ axis: ChangeAxis, _ side: ChangeSide, on canvas: inout SVGCanvas
     ) {
-        let entry = entries[index]
+        let entry = axis.entries[index]
         guard let slot = entry[side], !axis.isFolded(index, side),
-            let span = axis.span(of: index, in: entries, side)
+            let span = axis.span(of: index, side)
         else { return }
         let frame = SVGFrame(
             x: Self.x(of: side), y: span.lowerBound, width: Self.blockWidth, height: span.count)

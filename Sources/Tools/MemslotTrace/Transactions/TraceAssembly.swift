@@ -101,7 +101,6 @@ struct TraceAssembly {
                     needs: log.machines[machine].limits ?? builders[place].needs)
             }, transactions: transactions, startTime: log.calls.first?.time)
         return TraceImport(
-            scenario: scenario,
             report: ImportReport(
                 counts: log.counts, scenario: scenario,
                 idleMachines: log.machines.count - order.count, surprises: surprises,

@@ -187,12 +187,10 @@ struct RunCommand: ParsableCommand {
             _ = file?.end(nil)
             throw error
         }
-        let outcome = RunOutcome(
-            command: command, recording: memory.withBytes { RunRecording($0) },
-            isAtomic: atomic, settings: settings)
+        let outcome = RunOutcome(memory.withBytes { RunRecording($0) }, self)
         live?.end(outcome, status: status)
         let failure = file?.end(outcome.recording)
-        let isWhole = try outcome.write(self, status)
+        let isWhole = try outcome.write(status)
         if let failure { Terminal.complain("memslotctl run: \(failure)") }
         // The VMM's own failure is what a supervisor must see.
         let own = failure == nil && isWhole ? ExitCode.success : .failure
@@ -206,7 +204,7 @@ struct RunCommand: ParsableCommand {
         ].compactMap { option, path in path.map { (option, $0) } }
     }
 
-    private var settings: TraceImporter.Options {
+    var settings: TraceImporter.Options {
         var settings = TraceImporter.Options()
         settings.name = command[0].split(separator: "/").last.map(String.init) ?? command[0]
         settings.gapMilliseconds = gapMs

@@ -8,39 +8,34 @@ import Memslots
 /// The recording of a run, and the files and reports made of it. A class, so that transactions are
 /// made from the records once, and only if something needs them.
 final class RunOutcome {
-    let command: [String]
     let recording: RunRecording
-    let isAtomic: Bool
-    let settings: TraceImporter.Options
-    private(set) lazy var asked = try? recording.imported(options: settings)
-    private(set) lazy var committed =
-        isAtomic ? try? recording.importedCommits(options: settings) : nil
+    private let options: RunCommand
+    private lazy var asked = try? recording.imported(options: options.settings)
+    private lazy var committed =
+        options.atomic ? try? recording.importedCommits(options: options.settings) : nil
 
-    init(
-        command: [String], recording: RunRecording, isAtomic: Bool, settings: TraceImporter.Options
-    ) {
-        self.command = command
-        (self.recording, self.isAtomic, self.settings) = (recording, isAtomic, settings)
+    init(_ recording: RunRecording, _ options: RunCommand) {
+        (self.recording, self.options) = (recording, options)
     }
 
     /// The calls that the kernel executed, as transactions.
-    var seen: TraceImport? { isAtomic ? committed : asked }
+    var seen: TraceImport? { options.atomic ? committed : asked }
 
-    /// Writes what `options` request, each whatever becomes of the others; returns whether all was.
-    func write(_ options: RunCommand, _ status: Int32?) throws -> Bool {
+    /// Writes what the options request, each whatever becomes of the others; returns whether all was.
+    func write(_ status: Int32?) throws -> Bool {
         if recording.wasStopped {
             Terminal.complain("memslotctl run: the VMM was stopped, see above")
         }
         guard recording.attached > 0 else {
             if let status, status > 128 {
                 Terminal.complain(
-                    "memslotctl run: \(command[0]) was ended before the library was loaded, so "
-                        + "nothing was recorded")
+                    "memslotctl run: \(options.command[0]) was ended before the library was loaded, "
+                        + "so nothing was recorded")
                 return true
             }
             Terminal.complain(
-                "memslotctl run: the library was not loaded into \(command[0]), so nothing was "
-                    + "recorded: it is statically linked, or runs in its own container")
+                "memslotctl run: the library was not loaded into \(options.command[0]), so nothing "
+                    + "was recorded: it is statically linked, or runs in its own container")
             throw ExitCode.unusable
         }
         var isWhole = true
@@ -67,11 +62,11 @@ final class RunOutcome {
         if options.report == .summary {
             if options.reportFile == nil { Terminal.complain(totals.text) }
             write(Array(totals.text.utf8), to: options.reportFile)
-        } else if options.reportFile == nil, options.report == nil, isAtomic {
+        } else if options.reportFile == nil, options.report == nil, options.atomic {
             Terminal.complain(totals.summary)
         }
         guard needsCalls, let asked else { return isWhole }
-        var audit = RunAudit(recording: recording, imported: asked, isAtomic: isAtomic)
+        var audit = RunAudit(recording: recording, imported: asked, isAtomic: options.atomic)
         if let path = options.mtree {
             do {
                 let text = try InputFile(path).bytes()
@@ -87,13 +82,14 @@ final class RunOutcome {
             if options.reportFile == nil, options.report == .full { Terminal.complain(audit.text) }
         }
         write(audit.document.page, to: options.html)
-        write(Array(audit.timeline.svg(title: settings.name).utf8), to: options.svg)
+        write(Array(audit.timeline.svg(title: options.settings.name).utf8), to: options.svg)
         return isWhole
     }
 
     private var totals: RunTotals {
         RunTotals(
-            recording, name: settings.name, isAtomic: isAtomic,
-            transactions: isAtomic || recording.lost > 0 ? nil : asked?.scenario.transactions.count)
+            recording, name: options.settings.name, isAtomic: options.atomic,
+            transactions: options.atomic || recording.lost > 0
+                ? nil : asked?.scenario.transactions.count)
     }
 }
