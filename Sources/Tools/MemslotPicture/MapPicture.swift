@@ -18,6 +18,14 @@ package struct MapPicture: Sendable {
             spaces.map { ("address space \($0.id): \($0.summary)", $0.items) }, names, options)
         return Array(parts.joined(separator: [""]))
     }
+
+    /// The map as a self-contained SVG file. Heights grow with the logarithm of the sizes, so that
+    /// a page and a terabyte are readable. `limit` is the most slots and holes of an address space
+    /// before neighbours are folded; at least 8, `nil` draws all.
+    package func svg(title: String = "Memory map", limit: Int? = 120) -> String {
+        MapSVG(spaces: MapSpace.spaces(of: slots), labels: SlotLabels(names: names), limit: limit)
+            .document(title: title)
+    }
 }
 
 /// The lines of each address space: its bold title, wrapped, and its rows, all in equal columns.
@@ -32,16 +40,6 @@ func mapLines(
         wrapped(space.title, to: options.width)
             .map { options.usesColour ? Ink.bold.painting($0) : $0 }
             + [columns.heading] + rows.map(columns.line)
-    }
-}
-
-extension MapPicture {
-    /// The map as a self-contained SVG file. Heights grow with the logarithm of the sizes, so that
-    /// a page and a terabyte are readable. `limit` is the most slots and holes of an address space
-    /// before neighbours are folded; at least 8, `nil` draws all.
-    package func svg(title: String = "Memory map", limit: Int? = 120) -> String {
-        MapSVG(spaces: MapSpace.spaces(of: slots), labels: SlotLabels(names: names), limit: limit)
-            .document(title: title)
     }
 }
 

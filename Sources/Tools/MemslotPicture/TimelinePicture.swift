@@ -95,8 +95,6 @@ struct TimelineSVG {
         }
     }
 
-    private func x(of time: UInt64) -> Int { x(afterStart: time - start) }
-
     private func x(afterStart nanoseconds: UInt64) -> Int {
         // Full width, because nanoseconds times pixels may exceed 2^64.
         let (high, low) = nanoseconds.multipliedFullWidth(by: UInt64(Self.width))
@@ -105,15 +103,12 @@ struct TimelineSVG {
 
     private func drawTicks(to bottom: Int, on canvas: inout SVGCanvas) {
         let step = roundStep
-        var time: UInt64 = 0
-        while time <= length {
+        for index in 0...length / step {
+            let time = index * step
             let x = x(afterStart: time)
             canvas.path("M\(x) \(Self.top - 6)V\(bottom)", class: "gap")
             let text = time == 0 ? "0" : HumanDuration(nanoseconds: time).description
             canvas.text(text, x: x, y: Self.top - 12, class: "centre")
-            let (next, wrapped) = time.addingReportingOverflow(step)
-            if wrapped { break }
-            time = next
         }
     }
 
@@ -130,17 +125,17 @@ struct TimelineSVG {
     }
 
     private func drawSpans(on canvas: inout SVGCanvas) {
-        var reached: [Int: Int] = [:]
+        var reached = lanes.map { _ in [TimelinePicture.Kind: Int]() }
         for span in spans {
-            let (from, to) = (x(of: span.time.lowerBound), x(of: span.time.upperBound))
-            let kind = TimelinePicture.Kind.allCases.firstIndex(of: span.kind) ?? 0
-            let key = span.lane * TimelinePicture.Kind.allCases.count + kind
+            let from = x(afterStart: span.time.lowerBound - start)
+            let to = x(afterStart: span.time.upperBound - start)
             // It would be invisible on the pixel of its neighbour.
-            if to - from < 2, let end = reached[key], from < end { continue }
+            if to - from < 2, let end = reached[span.lane][span.kind], from < end { continue }
             let frame = SVGFrame(
                 x: from, y: Self.top + span.lane * Self.laneHeight + 5, width: max(2, to - from),
                 height: Self.laneHeight - 10)
-            reached[key] = max(reached[key] ?? 0, frame.x + frame.width)
+            let end = max(reached[span.lane][span.kind] ?? 0, frame.x + frame.width)
+            reached[span.lane][span.kind] = end
             let duration = HumanDuration(nanoseconds: span.time.upperBound - span.time.lowerBound)
             canvas.group(tooltip: "\(span.label)\n\(duration)") { canvas in
                 canvas.rect(frame, class: "block \(Self.style(span.kind))", radius: 3)

@@ -21,9 +21,8 @@ enum FoldPiece: Equatable {
 /// Selects what to show of `items` in at most `limit` rows (but at least 8): all if it fits; else
 /// runs of like neighbours are folded, and if that isn't enough, only the heaviest pieces remain.
 func folded<Likeness>(_ items: [FoldItem<Likeness>], limit: Int?) -> [FoldPiece] {
-    let all = items.indices.map { FoldPiece.item($0) }
     guard let limit = limit.map({ max($0, 8) }), items.reduce(0, { $0 + $1.rows }) > limit else {
-        return all
+        return items.indices.map { .item($0) }
     }
     let runs = foldingRuns(items)
     guard rows(of: runs, items) > limit else { return runs }

@@ -10,20 +10,7 @@ struct MapItem {
     /// Whether the row shows the slot as it was before the change.
     var isGone = false
     var counterpart: Memslot?
-}
 
-/// Neighbours with equal values are folded.
-struct MapLikeness: Equatable {
-    var mark: ChangeMark?
-    var isGone = false
-    var size: UInt64 = 0
-    var hole: UInt64 = 0
-    var flags: UInt32 = 0
-    var memory: UInt32 = 0
-    var shift: UInt64 = 0
-}
-
-extension MapItem {
     var foldItem: FoldItem<MapLikeness> {
         var likeness = MapLikeness(mark: mark, isGone: isGone)
         if mark != .unchanged {
@@ -40,13 +27,29 @@ extension MapItem {
     }
 }
 
+/// Neighbours with equal values are folded.
+struct MapLikeness: Equatable {
+    var mark: ChangeMark?
+    var isGone = false
+    var size: UInt64 = 0
+    var hole: UInt64 = 0
+    var flags: UInt32 = 0
+    var memory: UInt32 = 0
+    var shift: UInt64 = 0
+}
+
 /// One address space of a map: its slots in order of address, with the holes between them.
 struct MapSpace {
     var id: AddressSpaceID
     var items: [MapItem]
 
     static func spaces(of slots: [Memslot]) -> [MapSpace] {
-        slots.sortedByAddress().split(by: \.addressSpace).map { part in
+        // An array that breaks a rule may have two slots at one address.
+        let ordered = slots.sorted {
+            ($0.addressSpace, $0.guestPhysicalAddress, $0.assignedID)
+                < ($1.addressSpace, $1.guestPhysicalAddress, $1.assignedID)
+        }
+        return ordered.split(by: \.addressSpace).map { part in
             let items = zip(part, part.holesBefore()).map { MapItem(slot: $0, hole: $1) }
             return MapSpace(id: part[0].addressSpace, items: items)
         }

@@ -33,13 +33,6 @@ extension [Memslot] {
         return "\(counted(count, "slot")), \(HumanSize(bytes: bytes))"
     }
 
-    func sortedByAddress() -> [Memslot] {
-        sorted {
-            ($0.addressSpace, $0.guestPhysicalAddress, $0.assignedID)
-                < ($1.addressSpace, $1.guestPhysicalAddress, $1.assignedID)
-        }
-    }
-
     /// The unmapped range before each slot of one address space in order of address.
     func holesBefore() -> [Range<UInt64>] {
         var reached: UInt64 = 0

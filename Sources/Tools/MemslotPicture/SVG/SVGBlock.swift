@@ -12,14 +12,13 @@ extension SVGCanvas {
 
     mutating func foldBlock(_ lines: (String, String), in frame: SVGFrame, class name: String) {
         let sheets = SVGFrame(x: frame.x, y: frame.y, width: frame.width, height: frame.height - 8)
-        for step in [2, 1] {
+        for step in [2, 1, 0] {
             var sheet = sheets
             sheet.x += step * 4
             sheet.width -= step * 8
             sheet.y += step * 4
             block(sheet, class: name)
         }
-        block(sheets, class: name)
         text(lines.0, x: frame.x + 14, y: sheets.middle - 3, class: "heavy")
         text(lines.1, x: frame.x + 14, y: sheets.middle + 14, class: "muted")
     }
@@ -99,12 +98,7 @@ private func textWidth(_ character: Character) -> Int {
 
 /// The part of a line of 13 pixel text that surely fits, with `…` for the rest.
 func cut(_ text: String, toPixels width: Int) -> String {
-    guard textWidth(text) > width else { return text }
-    var left = width - 13
-    return text.prefix { character in
-        left -= textWidth(character)
-        return left >= 0
-    } + "…"
+    textWidth(text) > width ? cut(text, to: width - 13, measuredBy: textWidth) : text
 }
 
 extension SlotLabels {

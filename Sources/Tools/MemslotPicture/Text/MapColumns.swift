@@ -94,9 +94,8 @@ struct MapColumns {
             line.append(padded(row.flags, to: flagWidth), row.flagInk)
         }
         if backingWidth > 0 {
-            let whole = showsBareBacking ? row.bareBacking : row.backing
-            let backing = cut(whole, to: backingWidth)
-            line.append("  " + backing, row.ink)
+            let backing = showsBareBacking ? row.bareBacking : row.backing
+            line.append("  " + cut(backing, to: backingWidth), row.ink)
         }
         return text(line)
     }

@@ -16,11 +16,7 @@ struct StyledLine {
         var pieces = pieces
         if let limit, width > limit { pieces = cutPieces(to: limit) }
         while let last = pieces.last?.text, last.isEmpty || last.hasSuffix(" ") {
-            if last.isEmpty {
-                pieces.removeLast()
-            } else {
-                pieces[pieces.count - 1].text.removeLast()
-            }
+            if pieces[pieces.count - 1].text.popLast() == nil { pieces.removeLast() }
         }
         return pieces.map { colour ? $0.ink.painting($0.text) : $0.text }.joined()
     }
@@ -33,8 +29,7 @@ struct StyledLine {
             // A piece that ends exactly at the limit is cut too if another follows.
             if used + size >= limit {
                 let tail = used + size > limit ? piece.text : piece.text + "…"
-                kept.append((cut(tail, to: limit - used), piece.ink))
-                break
+                return kept + [(cut(tail, to: limit - used), piece.ink)]
             }
             kept.append(piece)
             used += size
@@ -82,14 +77,16 @@ func displayWidth(of text: String) -> Int { text.reduce(0) { $0 + displayWidth(o
 /// `text` cut to `width` columns, with `…` at the end if it was longer.
 func cut(_ text: String, to width: Int) -> String {
     guard text.utf8.count > width, displayWidth(of: text) > width else { return text }
-    guard width > 0 else { return "" }
-    var (result, used) = ("", 0)
-    for character in text {
-        used += displayWidth(of: character)
-        guard used < width else { break }
-        result.append(character)
-    }
-    return result + "…"
+    return width > 0 ? cut(text, to: width - 1, measuredBy: displayWidth(of:)) : ""
+}
+
+/// The first characters of `text` whose widths sum up to at most `room`, and `…`.
+func cut(_ text: String, to room: Int, measuredBy width: (Character) -> Int) -> String {
+    var left = room
+    return text.prefix { character in
+        left -= width(character)
+        return left >= 0
+    } + "…"
 }
 
 func padded(_ text: String, to width: Int, alignment: TextTable.Alignment = .leading) -> String {

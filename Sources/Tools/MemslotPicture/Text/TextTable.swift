@@ -48,13 +48,10 @@ package struct TextTable: Sendable {
         let widths = columnWidths()
         let before = widths.dropLast().reduce(0) { $0 + $1 + 2 }
         let lastWidth = min(widths.last ?? 0, width.map { max(12, $0 - before) } ?? .max)
-        var lines: [StyledLine] = []
-        if columns.contains(where: { !$0.title.isEmpty }) {
-            let titles = columns.map { Cell($0.title, ink: .dim) }
-            lines += styled(titles, widths, lastWidth)
-        }
-        for row in rows { lines += styled(row, widths, lastWidth) }
-        return lines.map { $0.text(limit: nil, colour: colour) }
+        let titles = columns.map { Cell($0.title, ink: .dim) }
+        let heading = titles.contains { !$0.text.isEmpty } ? [titles] : []
+        return (heading + rows).flatMap { styled($0, widths, lastWidth) }
+            .map { $0.text(limit: nil, colour: colour) }
     }
 
     private func columnWidths() -> [Int] {
