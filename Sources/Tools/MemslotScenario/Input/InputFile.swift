@@ -54,8 +54,9 @@ package struct InputFile: ~Copyable {
         }
     }
 
+    /// `FILE:3:5: expected …`, as compilers print it.
     package func unusable(_ input: UnusableInput) -> UnusableFile {
-        UnusableFile(input.described(in: name))
+        UnusableFile("\(name):\(input.line):\(input.column): \(input.message)")
     }
 }
 
@@ -79,9 +80,6 @@ package struct UnusableInput: Error, Hashable, Sendable, CustomStringConvertible
 
     /// `line 3, column 5: expected …`.
     package var description: String { "line \(line), column \(column): \(message)" }
-
-    /// `FILE:3:5: expected …`, as compilers print it.
-    package func described(in file: String) -> String { "\(file):\(line):\(column): \(message)" }
 }
 
 extension ParameterReader {

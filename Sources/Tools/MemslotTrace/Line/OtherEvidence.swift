@@ -30,8 +30,7 @@ struct EvidenceCall {
         if let at = line[..<start].lastIndex(of: UInt8(ascii: "@")) {
             let digits = line[..<at].reversed().prefix { $0.decimalDigit != nil }.count
             var scanner = ByteScanner(line[(at - digits)..<start])
-            call.process = scanner.decimal().flatMap { UInt32(exactly: $0) }
-                .map { ThreadID(rawValue: $0) }
+            call.process = StraceLine.thread(&scanner)
             if scanner.skip("@"), let seconds = scanner.decimal(), seconds < 1 << 33,
                 scanner.skip("."), let micro = scanner.decimal(), micro < 1_000_000
             {

@@ -112,7 +112,7 @@ struct StraceLine {
         return true
     }
 
-    private static func thread(_ scanner: inout ByteScanner) -> ThreadID? {
+    static func thread(_ scanner: inout ByteScanner) -> ThreadID? {
         scanner.decimal().flatMap { UInt32(exactly: $0) }.map { ThreadID(rawValue: $0) }
     }
 

@@ -15,14 +15,7 @@ struct StraceSlotCall {
     var outcome: Outcome
     /// The duration that `-T` printed, in nanoseconds.
     var nanoseconds: UInt64?
-}
 
-struct StraceSyntaxError: Error {
-    var offset: Int
-    var expected: String
-}
-
-extension StraceSlotCall {
     /// Reads the part after the request, of a `…REGION2` call if it `isNew`.
     init(
         _ scanner: inout ByteScanner, on descriptor: Int32, isNew: Bool
@@ -55,6 +48,11 @@ extension StraceSlotCall {
         self.descriptor = descriptor
         nanoseconds = StraceCall.duration(scanner.bytes)
     }
+}
+
+struct StraceSyntaxError: Error {
+    var offset: Int
+    var expected: String
 }
 
 extension ByteScanner {

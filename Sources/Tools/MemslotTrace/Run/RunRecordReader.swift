@@ -1,4 +1,5 @@
 import CRunRecord
+import Dispatch
 import Glibc
 import Memslots
 
@@ -22,7 +23,7 @@ package struct RunRecordReader {
         _ bytes: UnsafeRawBufferPointer, isOver: Bool = false
     ) -> [RunEvent] {
         // Before the records: see above.
-        let now = TraceTime.monotonic
+        let now = TraceTime(rawValue: DispatchTime.now().uptimeNanoseconds)
         guard let records = RunRecords(bytes) else { return [] }
         var events: [RunEvent] = []
         while next < records.begun {
@@ -64,14 +65,6 @@ package struct RunRecordReader {
         waitingSince = since
         if processes.isKnown(process) { return !processes.hasEnded(process) }
         return now.nanoseconds(since: since) < Self.patience
-    }
-}
-
-extension TraceTime {
-    static var monotonic: TraceTime {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return TraceTime(rawValue: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec))
     }
 }
 
