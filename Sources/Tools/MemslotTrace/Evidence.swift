@@ -37,9 +37,7 @@ package struct EvidenceReader {
     private mutating func decide() {
         let start = Array(head.lazy.filter { ![0x20, 0x09, 0x0a, 0x0d].contains($0) }.prefix(2))
         // strace's lines may begin with `[pid`.
-        if start.first == UInt8(ascii: "{") || start == Array("[{".utf8)
-            || start == Array("[]".utf8)
-        {
+        if ["{", "[{", "[]"].contains(where: { start.starts(with: $0.utf8) }) {
             kind = .record
         } else if FlatViewText.isText(head) {
             kind = .view

@@ -93,7 +93,7 @@ struct VCPURegistry {
         vcpus[descriptor] = known + [VCPU(creator: thread, machine: machine)]
     }
 
-    mutating func enter(_ thread: ThreadID, descriptor: Int32?) -> Int? {
+    mutating func enter(_ thread: ThreadID, descriptor: Int32?) {
         leave(thread)
         var machine: Int?
         if let descriptor, let index = find(descriptor, thread) {
@@ -103,7 +103,6 @@ struct VCPURegistry {
         inside[thread] = .some(machine)
         presences[machine, default: GuestPresence()].inside += 1
         presences[machine, default: GuestPresence()].entries += 1
-        return machine
     }
 
     /// - Parameter until: the end of a `KVM_RUN` on one line, if it is known.

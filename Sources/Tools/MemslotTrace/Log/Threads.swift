@@ -41,12 +41,8 @@ struct FirstThread {
             vcpus.insert(thread)
             return thread
         }
-        guard let known = number else {
-            number = thread
-            return .unnumbered
-        }
         // Thread numbers ascend, so the lower of two candidates is the first thread.
-        guard attached.isEmpty, thread < known else { return thread }
+        if let number, !attached.isEmpty || thread >= number { return thread }
         number = thread
         return .unnumbered
     }

@@ -149,7 +149,7 @@ extension TraceReader {
         log.counts[.runs] += 1
         log.counts.kinds[.strace, default: 0] += 1
         runs[thread, default: 0] += 1
-        _ = vcpus.enter(thread, descriptor: descriptor)
+        vcpus.enter(thread, descriptor: descriptor)
         log.runners.insert(thread)
         for index in awaitingRun.removeValue(forKey: thread) ?? 0..<0
         where log.calls[index].thread == thread { log.calls[index].nextRun = place.line }

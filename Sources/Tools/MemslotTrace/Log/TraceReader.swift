@@ -140,13 +140,11 @@ struct TraceReader {
                 && !log.clockJumps && !log.counts.mayHideRuns && !hasOpenRuns
         }
         guard let first = firstThread.number else { return log }
-        func named(_ thread: ThreadID) -> ThreadID { thread == .unnumbered ? first : thread }
-        for index in log.calls.indices { log.calls[index].thread = named(log.calls[index].thread) }
-        for index in log.failures.indices {
-            log.failures[index].thread = named(log.failures[index].thread)
-        }
-        log.machines.indices.forEach { log.machines[$0].creator = named(log.machines[$0].creator) }
-        log.runners = Set(log.runners.map(named))
+        func number(_ thread: inout ThreadID) { if thread == .unnumbered { thread = first } }
+        for index in log.calls.indices { number(&log.calls[index].thread) }
+        for index in log.failures.indices { number(&log.failures[index].thread) }
+        for index in log.machines.indices { number(&log.machines[index].creator) }
+        if log.runners.remove(.unnumbered) != nil { log.runners.insert(first) }
         return log
     }
 

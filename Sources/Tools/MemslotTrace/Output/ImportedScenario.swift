@@ -79,14 +79,10 @@ extension SimulatedParameters {
 
     /// The rules of a VM with exactly these limits.
     var capabilities: Capabilities {
-        var limits = Capabilities.likely
-        limits.addressSpaces = addressSpaces
-        limits.maxSlots = maxSlots
-        limits.maxGuestPage =
-            guestPhysicalBits >= 64 ? .max >> 12 : 1 << (guestPhysicalBits - 12) - 1
-        limits.userspaceEnd = userspaceEnd
-        limits.flags = flags
-        return limits
+        Capabilities(
+            maxSlots: maxSlots, addressSpaces: addressSpaces,
+            maxGuestPage: guestPhysicalBits >= 64 ? .max >> 12 : 1 << (guestPhysicalBits - 12) - 1,
+            userspaceEnd: userspaceEnd, flags: flags)
     }
 
     /// arm64 with 48 and with 52 bits, x86-64 with five levels.

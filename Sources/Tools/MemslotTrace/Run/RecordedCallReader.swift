@@ -129,17 +129,14 @@ struct RecordedCallReader {
         // Not shared while it grows.
         self.run = nil
         let thread = ThreadID(rawValue: UInt32(clamping: commit["thread"]?.uint64 ?? 0))
-        if let calls = commit["calls"]?.elements {
-            for call in calls {
-                runNumber += 1
-                let made = RecordedCall(
-                    recorded: call, number: runNumber, machine: machine, thread: thread,
-                    runsBefore: 0)
-                if let made, run.made.count < SlotCallLog.limit {
-                    run.add(.made(made))
-                } else {
-                    run.addLost(1)
-                }
+        for call in commit["calls"].map({ Array($0.elements) }) ?? [] {
+            runNumber += 1
+            let made = RecordedCall(
+                recorded: call, number: runNumber, machine: machine, thread: thread, runsBefore: 0)
+            if let made, run.made.count < SlotCallLog.limit {
+                run.add(.made(made))
+            } else {
+                run.addLost(1)
             }
         }
         runNumber += 1

@@ -32,10 +32,8 @@ package struct RunAudit: Sendable {
         var asked = withTables(imported.report)
         asked.isHypothetical = asked.isHypothetical || isAtomic
         text += asked.text + callTimes
-        if recording.header.untracked > 0 {
-            let count = recording.header.untracked
-            text += "note: there was no room to follow \(count) VMs or vCPUs\n"
-        }
+        let missed = recording.header.untracked
+        if missed > 0 { text += "note: there was no room to follow \(missed) VMs or vCPUs\n" }
         if recording.wasStopped { text += "note: the VMM was stopped by --atomic\n" }
         if asked.view?.rows.isEmpty == true {
             text += "note: the text of 'info mtree -f' has no memory\n"

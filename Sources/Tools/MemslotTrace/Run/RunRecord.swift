@@ -3,18 +3,11 @@ package import MemslotProtocol
 import Memslots
 
 package struct RunCommit: Hashable, Sendable {
-    /// The reason of the commit, `CRUN_BY_RUN` and so on. The cases' names are on the wire.
+    /// The reason of the commit, `CRUN_BY_RUN` and so on in the order of their numbers. The cases'
+    /// names are on the wire.
     package enum Reason: UInt32, Hashable, Sendable, CaseIterable {
         case run = 1
-        case call = 2
-        case unmapping = 3
-        case device = 4
-        case quiet = 5
-        case close = 6
-        case time = 7
-        case budget = 8
-        case pass = 9
-        case table = 10
+        case call, unmapping, device, quiet, close, time, budget, pass, table
 
         package var text: String {
             switch self {

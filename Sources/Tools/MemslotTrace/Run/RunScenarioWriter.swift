@@ -8,13 +8,6 @@ package struct RunScenarioWriter {
         var machine: ImportedScenario.Machine
         var generation: Generation?
         var slots: [Memslot] = []
-
-        init(_ machine: RunMachine, _ options: TraceImporter.Options) {
-            self.machine = ImportedScenario.Machine(
-                name: RunFollower.name(of: machine.number, options),
-                traced: TracedMachine(descriptor: -1, creator: machine.thread, createdOnLine: 1),
-                needs: machine.needs)
-        }
     }
 
     private let options: TraceImporter.Options
@@ -38,9 +31,13 @@ package struct RunScenarioWriter {
         switch event {
         case .machine(let machine):
             // One that comes back after a loss was created in the scenario before.
-            if machines[machine.number] == nil {
-                machines[machine.number] = Machine(machine, options)
-            }
+            guard machines[machine.number] == nil else { break }
+            machines[machine.number] = Machine(
+                machine: ImportedScenario.Machine(
+                    name: RunFollower.name(of: machine.number, options),
+                    traced: TracedMachine(
+                        descriptor: -1, creator: machine.thread, createdOnLine: 1),
+                    needs: machine.needs))
         case .transaction(let followed): add(followed)
         case .commit(let commit, let made, let machine): add(commit, made, of: machine)
         case .finding(let finding, let number):

@@ -102,9 +102,7 @@ struct KnownVCPUs {
     /// none was inside between the begin of the first and the end of the last.
     func activity(between first: RecordedCall, and last: RecordedCall) -> GuestActivity {
         let inner = activity(first.atEnd, first.end.latest, last.atBegin)
-        return inner == .notRunning
-            && activity(first.atBegin, first.begin.earliest, last.atEnd) == .running
-            ? .unknown : inner
+        return inner == .notRunning && activity(during: first, last) == .running ? .unknown : inner
     }
 
     func activity(during first: RecordedCall, _ last: RecordedCall) -> GuestActivity {

@@ -52,21 +52,17 @@ struct HoleEngine {
         in transaction: Int, _ added: Memslot
     ) -> Hole {
         let removal = absence.call
-        let host = added.host(at: range.start) ?? HostRange(start: range.start)
+        let new = added.host(at: range.start)
+        var old = absence.host
+        old?.start &+= range.start - absence.start
         let backing: Hole.Backing =
-            if let old = absence.host?.advanced(by: range.start - absence.start),
-                let new = added.host(at: range.start)
-            {
-                old == new ? .same : .other
-            } else {
-                .unknown
-            }
+            old == nil || new == nil ? .unknown : old == new ? .same : .other
         let isAsIt = backing == .same && !entersGuest(removal, before: call)
         let isHole = isAsIt || absence.transaction == transaction
         return Hole(
             addressSpace: range.space, start: GuestPhysicalAddress(rawValue: range.start),
-            size: ByteCount(rawValue: range.count), host: host, removedOnLine: removal.line,
-            returnedOnLine: call.line, thread: removal.thread,
+            size: ByteCount(rawValue: range.count), host: new ?? HostRange(start: range.start),
+            removedOnLine: removal.line, returnedOnLine: call.line, thread: removal.thread,
             certainNanoseconds: removal.end.certainly(until: call.begin),
             atMostNanoseconds: removal.begin.atMost(until: call.end),
             begin: removal.begin.earliest, end: call.end.latest, backing: backing,
@@ -87,10 +83,6 @@ struct HoleEngine {
         // A recorded thread that runs vCPUs: its entries are known only with those of all.
         return removal.runsBefore > 0 && removal.atBegin.entries != call.atBegin.entries
     }
-}
-
-extension HostRange {
-    func advanced(by bytes: UInt64) -> HostRange { HostRange(file: file, start: start &+ bytes) }
 }
 
 extension Memslot {

@@ -24,23 +24,20 @@ struct SlotTable {
             }
             return SlotChange(kind: .delete, removed: [old])
         }
-        var change = SlotChange(kind: .create)
-        if let old = self[slot.assignedKey] {
-            guard slot.flags != .guestMemfd, old.isSame(slot) else {
-                remove(old.assignedKey)
-                change.removed.append(old)
-                change.surprise = .replacesSlot
-                return insert(slot, change)
-            }
-            if old == slot { return SlotChange(kind: .nothing) }
-            if old.guestPhysicalAddress == slot.guestPhysicalAddress {
-                slots[position(of: old.assignedKey)] = slot
-                return SlotChange(kind: .reflag, reflagged: (old, slot))
-            }
-            remove(old.assignedKey)
-            change = SlotChange(kind: .move, removed: [old])
+        guard let old = self[slot.assignedKey] else {
+            return insert(slot, SlotChange(kind: .create))
         }
-        return insert(slot, change)
+        guard slot.flags != .guestMemfd, old.isSame(slot) else {
+            remove(old.assignedKey)
+            return insert(slot, SlotChange(kind: .create, removed: [old], surprise: .replacesSlot))
+        }
+        if old == slot { return SlotChange(kind: .nothing) }
+        if old.guestPhysicalAddress == slot.guestPhysicalAddress {
+            slots[position(of: old.assignedKey)] = slot
+            return SlotChange(kind: .reflag, reflagged: (old, slot))
+        }
+        remove(old.assignedKey)
+        return insert(slot, SlotChange(kind: .move, removed: [old]))
     }
 
     private mutating func insert(_ slot: Memslot, _ change: SlotChange) -> SlotChange {

@@ -63,14 +63,9 @@ struct SpaceRanges<Value> {
     }
 
     private func indices(meeting range: SpaceRange) -> Range<Int> {
-        let first = firstIndex(endingAfter: range)
-        var end = first
-        while end < elements.count, elements[end].range.space == range.space,
-            elements[end].range.start < range.end
-        {
-            end += 1
-        }
-        return first..<end
+        elements[firstIndex(endingAfter: range)...].prefix {
+            $0.range.space == range.space && $0.range.start < range.end
+        }.indices
     }
 
     /// The first element that ends after `range` starts.

@@ -95,8 +95,7 @@ struct TransactionGrouping {
     private func isBoundary(before call: RecordedCall, isRunner: Bool) -> Bool {
         guard let previous, previous.commit == call.commit else { return true }
         if call.commit != nil { return false }
-        guard count < Self.longest else { return true }
-        guard previous.thread == call.thread else { return true }
+        guard count < Self.longest, previous.thread == call.thread else { return true }
         if isRunner { return previous.runsBefore != call.runsBefore }
         // From the end of the one call to the begin of the other.
         guard let earlier = previous.end.earliest, let time = call.begin.latest else {
