@@ -59,9 +59,7 @@ import Memslots
             exit(withError: error)
         }
         if !Terminal.flush() {
-            let reason = Errno(rawValue: errno).name
-            Terminal.complain("standard output can't be written: \(reason)")
-            exit(withError: ExitCode.failure)
+            exit(withError: ExitCode.failed("standard output can't be written: \(Errno.last.name)"))
         }
     }
 }

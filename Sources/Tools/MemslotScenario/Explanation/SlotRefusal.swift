@@ -41,7 +41,7 @@ package struct AttemptedCall: Sendable {
     package var slots: [Memslot]
     package var limits: Capabilities
     package var hasUserAddress = true
-    /// The sizes of the guest_memfds, by index, and whether they are known.
+    /// The size of every guest_memfd, if it is known.
     package var fileSize: UInt64?
 
     package init(_ region: RawRegion, slots: [Memslot], limits: Capabilities) {

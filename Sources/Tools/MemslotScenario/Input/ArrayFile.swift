@@ -19,8 +19,7 @@ package struct ArrayFile: Sendable {
         if FlatViewText.isText(bytes) {
             let view = FlatViewText(String(decoding: bytes, as: UTF8.self))
             guard !view.isTree else { throw UnusableInput(message: FlatViewText.advice) }
-            (slots, lines, machine) = (view.slots, view.rows.map(\.line), nil)
-            attributes = nil
+            (slots, lines, attributes, machine) = (view.slots, view.rows.map(\.line), nil, nil)
             return
         }
         var machine: SimulatedParameters?

@@ -34,13 +34,12 @@ package struct FlatViewText: Hashable, Sendable {
     package init(_ text: String) {
         var space: AddressSpaceID?
         var hasView = false
-        var number = 0
-        for line in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline) {
-            number += 1
+        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        for (index, line) in lines.enumerated() {
             if line.hasPrefix("FlatView") { (space, hasView) = (nil, true) }
             if line.contains("AS \"memory\"") { space = .main }
             if line.contains("AS \"KVM-SMRAM\""), space == nil { space = AddressSpaceID(1) }
-            guard let row = Self.row(line, number) else { continue }
+            guard let row = Self.row(line, index + 1) else { continue }
             if !hasView { isTree = true }
             guard let space else { continue }
             rows.append(row)
@@ -69,13 +68,9 @@ package struct FlatViewText: Hashable, Sendable {
         let begin = first.addingSaturated(page - 1) / page * page
         let end = (last + 1) / page * page
         guard begin < end else { return nil }
-        var words = parts[4].split(separator: " ")
         // `mtree -o` prints the owner last.
-        if let owner = words.firstIndex(where: {
-            $0.hasPrefix("owner:{") || $0.hasPrefix("parent:{")
-        }) {
-            words.removeSubrange(owner...)
-        }
+        var words = parts[4].split(separator: " ")
+            .prefix { !$0.hasPrefix("owner:{") && !$0.hasPrefix("parent:{") }
         var row = Row(range: begin..<end, kind: kind, name: "", offset: 0, line: number)
         if words.last == "KVM" {
             row.isInKVM = true

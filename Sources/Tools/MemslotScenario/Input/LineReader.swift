@@ -6,7 +6,7 @@ package struct LineReader {
     package private(set) var lineNumber = 0
     /// `nil` for bytes in memory.
     private let descriptor: Int32?
-    private var chunk: [UInt8]
+    private var chunk: [UInt8] = []
     private var splitter: LineSplitter
     private var isAtEnd: Bool
 
@@ -18,7 +18,6 @@ package struct LineReader {
 
     package init(limit: Int = 16 << 20, bytes: [UInt8]) {
         (descriptor, splitter, isAtEnd) = (nil, LineSplitter(limit: limit), true)
-        chunk = []
         splitter.add(bytes[...])
     }
 

@@ -15,7 +15,7 @@ package enum RawCall: Sendable, Hashable {
     case guestWrite(UInt64)
 }
 
-package struct RawReply: Sendable, Hashable {
+package struct RawReply: Sendable, Hashable, CustomStringConvertible {
     /// The errno; `nil` for success.
     package var errno: Errno?
     /// The dirty pages that were read; `nil` if the call reads none or failed.
@@ -30,9 +30,7 @@ package struct RawReply: Sendable, Hashable {
     package init(_ errno: Errno?, dirtyPages: [Range<UInt64>]? = nil, exit: String? = nil) {
         (self.errno, self.dirtyPages, self.exit) = (errno, dirtyPages, exit)
     }
-}
 
-extension RawReply: CustomStringConvertible {
     package var description: String {
         var text = errno?.name ?? "success"
         if let dirtyPages {

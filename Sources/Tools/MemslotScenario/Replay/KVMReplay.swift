@@ -59,8 +59,7 @@ struct KVMReplay {
     }
 
     private mutating func create(_ request: ScenarioRequest, _ line: Int) -> Verdict {
-        let parameters: VMCreateParameters
-        do throws(ProtocolError) { parameters = try VMCreateParameters(request.params) } catch {
+        guard let parameters = try? VMCreateParameters(request.params) else {
             // KVM refuses it in the same way.
             return .playUnchanged
         }
@@ -112,9 +111,8 @@ struct KVMReplay {
             bytes = bytes.addingSaturated((try? slot["size"]?.quantity.get()) ?? 0)
             flags += slot["flags"]?.elements.compactMap(\.string) ?? []
         }
-        if let flag = flags.first(where: {
-            host.flags.contains($0) && !vm.asked.flags.names.contains($0)
-        }) {
+        let asked = vm.asked.flags.names
+        if let flag = flags.first(where: { host.flags.contains($0) && !asked.contains($0) }) {
             return .skip("the host has \(flag) slots, the requested VM does not")
         }
         let isPrivate = (request.params?["attributes"]?.elements.count ?? 0) > 0
@@ -123,13 +121,11 @@ struct KVMReplay {
             ? "the host's VMs have no private ranges"
             : bytes > Self.mostBytes && !request.expectsError
                 ? "KVM would allocate too much for \(bytes >> 30) GiB of slots" : nil
-        if let reason = lack {
-            if !request.expectsError, request.method == Method.memslotsSubmit.rawValue {
-                vm.fallOutOfStep("line \(line) was skipped: \(reason)")
-            }
-            return .skip(reason)
+        guard let reason = lack else { return .play }
+        if !request.expectsError, request.method == Method.memslotsSubmit.rawValue {
+            vm.fallOutOfStep("line \(line) was skipped: \(reason)")
         }
-        return .play
+        return .skip(reason)
     }
 
     private static func namesBackend(_ path: String) -> Bool {

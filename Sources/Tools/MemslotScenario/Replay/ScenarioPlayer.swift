@@ -52,7 +52,11 @@ package struct ScenarioPlayer {
                 played.skipped = reason
                 return played
             }
-            let reply = try exchange(request, backend: verdict == .playUnchanged ? nil : backend)
+            var line = JSONWriter()
+            request.write(
+                id: makeID(), to: &line, backend: verdict == .playUnchanged ? nil : backend,
+                host: host)
+            let reply = try exchange(line)
             let mismatches = ScenarioExpectation.mismatches(expected: request.expect, reply: reply)
             (played.mismatches, played.skipped) =
                 replay?.excuse(mismatches, of: request, reply: reply, line: step.line)
@@ -81,14 +85,6 @@ package struct ScenarioPlayer {
         var line = JSONWriter()
         line.request(.memslotsGet, vm: vm, id: makeID())
         return try exchange(line)["result"]?["slots"]
-    }
-
-    private mutating func exchange(
-        _ request: ScenarioRequest, backend: BackendChoice?
-    ) throws(TargetLost) -> JSONValue {
-        var writer = JSONWriter()
-        request.write(id: makeID(), to: &writer, backend: backend, host: host)
-        return try exchange(writer)
     }
 
     private mutating func exchange(_ line: JSONWriter) throws(TargetLost) -> JSONValue {
@@ -140,8 +136,7 @@ package struct InProcessTarget: ScenarioTarget {
     }
 }
 
-/// A daemon behind a socket, and the VMs that a scenario created there. A class, because a connection
-/// can't be copied.
+/// A daemon behind a socket, and a scenario's VMs there. A class: a connection can't be copied.
 package final class SocketTarget: ScenarioTarget {
     // Unsafe: one thread at a time uses a target, as `mutating` requires.
     nonisolated(unsafe) private var connection: ClientConnection

@@ -69,18 +69,17 @@ extension ArrayFile {
 
     /// Prints each fault of the array with its line, and the rules.
     private func failure(_ error: SubmitError, _ rules: UsedRules) -> ExitCode {
-        defer { Terminal.complain(rules.description) }
-        guard case .invalid(let array) = error else {
+        if case .invalid(let array) = error {
+            for fault in array.violations {
+                let line = fault.index.map { ":\(lines[$0])" } ?? ""
+                Terminal.complain("\(name)\(line): \(fault.message)")
+            }
+            let more = array.count - array.violations.count
+            if more > 0 { Terminal.complain("\(name): and \(more) more faults") }
+        } else {
             Terminal.complain("\(name): \(error.message)")
-            return .unusable
         }
-        for fault in array.violations {
-            let line = fault.index.map { ":\(lines[$0])" } ?? ""
-            Terminal.complain("\(name)\(line): \(fault.message)")
-        }
-        if array.count > array.violations.count {
-            Terminal.complain("\(name): and \(array.count - array.violations.count) more faults")
-        }
+        Terminal.complain(rules.description)
         return .unusable
     }
 }

@@ -104,12 +104,10 @@ struct MetricsCommand: RequestCommand {
             return (result["openMetrics"]?.string ?? "").split(separator: "\n").map(String.init)
         }
         var counters = TextTable(columns: ["counter", .numbers("")])
-        for group in ["counters", "gauges"] {
-            for member in result.objects(group) {
-                let bytes = member.name == "memoryBytes" ? try? member.value.quantity.get() : nil
-                let text = bytes.map { "\(HumanSize(bytes: $0))" } ?? member.value.rawText
-                counters.append(["\(member.name)", TextTable.Cell(text)])
-            }
+        for member in ["counters", "gauges"].flatMap(result.objects) {
+            let bytes = member.name == "memoryBytes" ? try? member.value.quantity.get() : nil
+            let text = bytes.map { "\(HumanSize(bytes: $0))" } ?? member.value.rawText
+            counters.append(["\(member.name)", TextTable.Cell(text)])
         }
         return Terminal.lines(counters) + [""] + Terminal.lines(times(result))
     }

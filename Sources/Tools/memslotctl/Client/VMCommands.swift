@@ -122,8 +122,7 @@ struct AtomicCommand: RequestCommand {
     }
 
     func lines(_ result: JSONValue) -> [String] {
-        let isOn = result["atomic"]?.bool == true
-        let how = isOn ? "atomic" : "made one by one"
+        let how = result["atomic"]?.bool == true ? "atomic" : "made one by one"
         return ["from the next transaction on, changes are \(how)"]
     }
 }

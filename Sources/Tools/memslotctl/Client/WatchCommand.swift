@@ -18,15 +18,14 @@ struct WatchCommand: ParsableCommand {
 
     func run() throws {
         var connection = try client.daemon.connect()
-        var watched = WatchedVMs()
-        try subscribe(&connection, &watched)
+        var watched = try subscribe(&connection)
         var left = events ?? .max
         while left > 0, let event = try connection.nextNotification() {
             left -= 1
             _ = client.printJSON(event)
             if event["method"]?.isString("events.dropped") ?? false {
                 // A new snapshot replaces the lost events.
-                try subscribe(&connection, &watched)
+                watched = try subscribe(&connection)
                 continue
             }
             let isEnd = event["method"]?.isString("run.ended") ?? false
@@ -39,13 +38,14 @@ struct WatchCommand: ParsableCommand {
         if left > 0 { throw ExitCode.failed("the daemon has ended") }
     }
 
-    private func subscribe(_ connection: inout DaemonClient, _ watched: inout WatchedVMs) throws {
+    private func subscribe(_ connection: inout DaemonClient) throws -> WatchedVMs {
         let snapshot = try connection.send(DaemonRequest(.eventsSubscribe, vm: vm)).result
         // The snapshot contains all earlier events; applying them again would undo later changes.
         connection.discardNotifications()
-        watched = WatchedVMs(snapshot: snapshot, connection.hint)
+        let watched = WatchedVMs(snapshot: snapshot, connection.hint)
         if !client.printJSON(snapshot) { draw(watched, changed: nil) }
         fflush(nil)
+        return watched
     }
 
     private func draw(_ watched: WatchedVMs, changed: WatchedVMs.Change?) {
@@ -81,9 +81,7 @@ struct WatchedVMs {
     }
 
     private var vms: [Name: VM] = [:]
-    private var hint = Hint()
-
-    init() {}
+    private let hint: Hint
 
     init(snapshot: JSONValue, _ hint: Hint) {
         self.hint = hint

@@ -27,14 +27,10 @@ struct ChildProgram {
         ForwardedSignals.begin(to: child, except: ignored)
         var status: Int32 = 0
         var result: Int32 = 0
-        while true {
-            let ended = waitpid(-1, &status, 0)
-            if ended < 0 && errno == EINTR { continue }
-            if ended < 0 { break }
-            if ended == child {
-                result = Self.exitStatus(status)
-                hasEnded(result)
-            }
+        while case let ended = waitpid(-1, &status, 0), ended >= 0 || errno == EINTR {
+            guard ended == child else { continue }
+            result = Self.exitStatus(status)
+            hasEnded(result)
         }
         return result
     }

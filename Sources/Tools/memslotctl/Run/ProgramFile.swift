@@ -15,17 +15,13 @@ struct ProgramFile {
             return
         }
         let folders = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
-        for folder in folders.split(separator: ":") {
-            let candidate = "\(folder)/\(name)"
+        let found = folders.split(separator: ":").map { "\($0)/\(name)" }.first { candidate in
             var status = stat()
-            if stat(candidate, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
-                access(candidate, X_OK) == 0
-            {
-                path = candidate
-                return
-            }
+            return stat(candidate, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+                && access(candidate, X_OK) == 0
         }
-        throw RunFailure("\(name): no such program in PATH")
+        guard let found else { throw RunFailure("\(name): no such program in PATH") }
+        path = found
     }
 
     /// Throws the reason for which the dynamic linker would silently not load the library.
@@ -72,19 +68,16 @@ struct ProgramFile {
         return nil
     }
 
-    /// Whether the program names a dynamic linker (`PT_INTERP`).
+    /// Whether the program names a dynamic linker (`PT_INTERP`, which is 3).
     private func hasInterpreter(_ file: Int32, _ header: [UInt8]) -> Bool {
         let table = word(header, at: 32, count: 8)
         let entrySize = Int(word(header, at: 54, count: 2))
         let count = Int(word(header, at: 56, count: 2))
         guard entrySize >= 4, let begin = Int(exactly: table) else { return false }
-        for index in 0..<count {
+        return (0..<count).contains { index in
             let (offset, wraps) = begin.addingReportingOverflow(index * entrySize)
-            guard !wraps else { return false }
-            let entry = bytes(of: file, at: offset, count: 4)
-            if entry.count == 4, word(entry, at: 0, count: 4) == 3 { return true }
+            return !wraps && bytes(of: file, at: offset, count: 4) == [3, 0, 0, 0]
         }
-        return false
     }
 
     private func bytes(of file: Int32, at offset: Int, count: Int) -> [UInt8] {
