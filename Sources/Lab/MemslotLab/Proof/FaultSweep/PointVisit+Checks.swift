@@ -15,12 +15,12 @@ extension PointVisit {
     mutating func checkUnchanged(
         hooks: HookCourse, mayReportMore: Bool? = nil, event: String? = nil
     ) {
-        if !world.holdsExactly(world.scene.before) { findings.append("other slots installed") }
+        check(world.holdsExactly(world.scene.before), "other slots installed")
         checkReaders()
         checkHooks(hooks)
         checkEvents(event.map { ["\($0) 0"] } ?? [])
         if let failure = world.table.failure { findings.append("failed: \(failure)") }
-        if !world.table.history().isEmpty { findings.append("a receipt in the history") }
+        check(world.table.history().isEmpty, "a receipt in the history")
         for (key, wanted) in world.dirt {
             checkDirtyLog(of: key, wanted, mayReportMore: mayReportMore ?? overReports)
         }
@@ -29,7 +29,7 @@ extension PointVisit {
 
     mutating func checkEvents(_ expected: [String]) {
         let received = world.events.withLock { $0 }
-        if received != expected { findings.append("observers received \(received)") }
+        check(received == expected, "observers received \(received)")
     }
 
     /// Checks that the back end has the memory of the table, also once it is connected again.
@@ -40,19 +40,17 @@ extension PointVisit {
         backEnd.disarm()
         guard backEnd.isLost else { return }
         try? backEnd.reconnect()
-        if backEnd.isLost || backEnd.fault(under: slots) != nil {
-            findings.append("the back end does not follow again")
-        }
+        check(
+            !backEnd.isLost && backEnd.fault(under: slots) == nil,
+            "the back end does not follow again")
     }
 
     mutating func checkReaders() {
         let snapshot = world.table.snapshot()
-        if snapshot.generation != Generation(0) {
-            findings.append("generation \(snapshot.generation)")
-        }
-        if snapshot.array.slots != world.scene.before || !snapshot.privateRanges.isEmpty {
-            findings.append("readers see another array")
-        }
+        check(snapshot.generation == Generation(0), "generation \(snapshot.generation)")
+        check(
+            snapshot.array.slots == world.scene.before && snapshot.privateRanges.isEmpty,
+            "readers see another array")
     }
 
     /// Checks that every preparation is aborted once, in reverse, with readers on the old array.
@@ -64,9 +62,8 @@ extension PointVisit {
         case .aborted: wanted = prepared + Self.aborts(of: prepared[...])
         case .vetoed(let step): wanted = prepared[...step] + Self.aborts(of: prepared[..<step])
         }
-        if world.hookLog.calls != wanted {
-            findings.append("hooks: \(world.hookLog.calls.count) calls, not \(wanted.count)")
-        }
+        let calls = world.hookLog.calls
+        check(calls == wanted, "hooks: \(calls.count) calls, not \(wanted.count)")
     }
 
     private static func aborts(of calls: ArraySlice<RecordingHook.Call>) -> [RecordingHook.Call] {
@@ -89,41 +86,36 @@ extension PointVisit {
     /// Checks that the next submit would pick the same ids and apply the same operations.
     mutating func checkPlan() {
         guard let plan = world.plan() else {
-            findings.append("the array can't be planned any more")
-            return
+            return findings.append("the array can't be planned any more")
         }
-        if plan.slots != run.receipt.slots { findings.append("other ids are picked") }
-        if plan.operations != run.receipt.operations {
-            findings.append("other operations are planned")
-        }
-        if plan.generation != run.receipt.generation { findings.append("another next generation") }
+        check(plan.slots == run.receipt.slots, "other ids are picked")
+        check(plan.operations == run.receipt.operations, "other operations are planned")
+        check(plan.generation == run.receipt.generation, "another next generation")
     }
 
     /// Submits without a fault: everything must be as wanted, with exactly the right dirty pages.
     mutating func commit() {
         world.begin()
         guard case .success(let receipt) = world.submit() else {
-            findings.append("not committed without a fault")
-            return
+            return findings.append("not committed without a fault")
         }
         let wanted = receipt.slots.sorted { $0.assignedKey < $1.assignedKey }
-        if receipt.operations != run.receipt.operations || receipt.slots != run.receipt.slots {
-            findings.append("other operations or ids than in a fresh world")
-        }
-        if !world.holdsExactly(wanted, world.privateRanges) {
-            findings.append("other slots installed than wanted")
-        }
+        check(
+            receipt.operations == run.receipt.operations && receipt.slots == run.receipt.slots,
+            "other operations or ids than in a fresh world")
+        check(
+            world.holdsExactly(wanted, world.privateRanges), "other slots installed than wanted")
         let snapshot = world.table.snapshot()
-        if snapshot.generation != Generation(1) || receipt.generation != Generation(1) {
-            findings.append("generation \(snapshot.generation)")
-        }
-        if snapshot.array.slots != wanted || snapshot.privateRanges != world.privateRanges {
-            findings.append("readers see another array")
-        }
+        check(
+            snapshot.generation == Generation(1) && receipt.generation == Generation(1),
+            "generation \(snapshot.generation)")
+        check(
+            snapshot.array.slots == wanted && snapshot.privateRanges == world.privateRanges,
+            "readers see another array")
         checkEvents(["committed 1 after 0"])
-        if world.table.history().map(\.generation) != [Generation(1)] {
-            findings.append("the history is not that of one commit")
-        }
+        check(
+            world.table.history().map(\.generation) == [Generation(1)],
+            "the history is not that of one commit")
         checkCommitHooks()
         checkCarriedPages(receipt, wanted)
     }
@@ -135,7 +127,7 @@ extension PointVisit {
             prepared.map { $0.next(phase, at: Generation(generation)) }
         }
         let wanted = course(.prepare, 0) + course(.commit, 0) + course(.finish, 1)
-        if world.hookLog.calls != wanted { findings.append("hooks were called in another order") }
+        check(world.hookLog.calls == wanted, "hooks were called in another order")
     }
 
     private mutating func checkCarriedPages(_ receipt: Receipt, _ wanted: [Memslot]) {
@@ -143,9 +135,8 @@ extension PointVisit {
             world.dirt, of: world.scene.before, run.calls, to: wanted,
             startsFull: world.table.capabilities.dirtyLogStartsFull,
             pageSize: world.table.capabilities.pageSize)
-        if !ledger.isReturned(by: receipt) {
-            findings.append("the receipt returned \(receipt.unmappedDirtyPages)")
-        }
+        check(
+            ledger.isReturned(by: receipt), "the receipt returned \(receipt.unmappedDirtyPages)")
         for (key, pages) in ledger.logs { checkDirtyLog(of: key, pages) }
     }
 }

@@ -9,15 +9,13 @@ extension PointVisit {
     ) {
         let result = world.submit()
         guard case .failure(.failed(let failure)) = result else {
-            findings.append("\(result), not failed")
-            return
+            return findings.append("\(result), not failed")
         }
-        if failure.errno != errno || failure.operation != index || failure.undoErrno != undoErrno
-            || failure.installed != installed(after: index ?? run.calls.count, undone: undone)
-            || failure.attributes != Array(attributes)
-        {
-            findings.append("failed, but reported as \(failure)")
-        }
+        check(
+            failure.errno == errno && failure.operation == index && failure.undoErrno == undoErrno
+                && failure.installed == installed(after: index ?? run.calls.count, undone: undone)
+                && failure.attributes == Array(attributes),
+            "failed, but reported as \(failure)")
         checkFailed(failure)
         checkReaders()
         checkHooks(.aborted)
@@ -33,19 +31,17 @@ extension PointVisit {
 
     /// Checks that a failed table refuses everything and keeps its slots.
     private mutating func checkFailed(_ failure: TableFailure) {
-        if world.table.failure != failure { findings.append("the failure is not kept") }
-        if !world.holdsExactly(failure.installed, failure.attributes.map(\.range)) {
-            findings.append("other slots installed than reported")
-        }
-        if !world.hold.isHeld { findings.append("vCPUs run on a failed VM") }
+        check(world.table.failure == failure, "the failure is not kept")
+        check(
+            world.holdsExactly(failure.installed, failure.attributes.map(\.range)),
+            "other slots installed than reported")
+        check(world.hold.isHeld, "vCPUs run on a failed VM")
         expect(world.submit(), .failed(failure))
         for key in world.dirt.keys.prefix(1) {
             do throws(DirtyLogError) {
                 _ = try world.table.dirtyLog(of: key)
                 findings.append("a failed VM returns a dirty log")
-            } catch {
-                if error != .failed(failure) { findings.append("a dirty log: \(error)") }
-            }
+            } catch { check(error == .failed(failure), "a dirty log: \(error)") }
         }
     }
 
@@ -72,28 +68,25 @@ extension PointVisit {
         var wanted = failure
         do throws(SubmitError) {
             try world.table.recover()
-            findings.append("recovered though an operation fails")
-            return
+            return findings.append("recovered though an operation fails")
         } catch {
             guard case .failed(let still) = error else {
-                findings.append("a failed recovery: \(error)")
-                return
+                return findings.append("a failed recovery: \(error)")
             }
             // A recovery has held all vCPUs.
             (wanted.undoErrno, wanted.vcpus) = (errno, [])
             (wanted.installed, wanted.attributes) = (still.installed, still.attributes)
-            if still != wanted { findings.append("a failed recovery reports \(still)") }
+            check(still == wanted, "a failed recovery reports \(still)")
             checkFailed(still)
             checkReaders()
         }
-        if !world.hookLog.calls.isEmpty { findings.append("a recovery called hooks") }
+        check(world.hookLog.calls.isEmpty, "a recovery called hooks")
     }
 
     private mutating func recover() {
         world.begin()
         do throws(SubmitError) { try world.table.recover() } catch {
-            findings.append("not recovered: \(error)")
-            return
+            return findings.append("not recovered: \(error)")
         }
         checkUnchanged(hooks: .none, event: "recovered at")
     }

@@ -10,16 +10,20 @@ struct PointVisit {
 
     mutating func execute() {
         do throws(DirtyLogError) { try world.makeDirty() } catch {
-            findings.append("the dirty logs before: \(error)")
-            return
+            return findings.append("the dirty logs before: \(error)")
         }
         submit()
         checkBackEnd()
         for call in world.backend.unheldCalls where !mayRunBesideGuest(call) {
             findings.append("\(call.name) of slot \(call.key) beside the guest")
         }
-        for fault in world.hold.faults.prefix(1) { findings.append(fault) }
-        if world.hold.isHeld { findings.append("vCPUs are still held") }
+        findings += world.hold.faults.prefix(1)
+        check(!world.hold.isHeld, "vCPUs are still held")
+    }
+
+    /// Adds a finding unless the condition is met.
+    mutating func check(_ isMet: Bool, _ finding: @autoclosure () -> String) {
+        if !isMet { findings.append(finding()) }
     }
 
     /// Whether the plan is nothing but this deletion of a slot that does not log; or, for
@@ -118,12 +122,6 @@ struct PointVisit {
         case .reading(let read, let errno, let persistently):
             world.begin(FaultScript(reads: .init(read, errno, persistently: persistently)))
             expectRollback(errno, nil)
-        default: failOperation()
-        }
-    }
-
-    private mutating func failOperation() {
-        switch point {
         case .call(let index, let errno, let persistently):
             world.begin(FaultScript(calls: .init(index, errno, persistently: persistently)))
             if !persistently || index == 0 { return expectRollback(errno, index) }
@@ -171,7 +169,6 @@ struct PointVisit {
             script.calls.single[index + 1 + undo] = second
             world.begin(script)
             expectFailure(errno, index, undone: undo, second, stillBroken: false)
-        default: preconditionFailure("submitted elsewhere")
         }
     }
 
@@ -189,11 +186,11 @@ struct PointVisit {
     ) {
         let result = world.submit()
         if case .failure(.rolledBack(let rollback)) = result {
-            if rollback.errno != errno || rollback.operation != index
-                || rollback.call != index.map({ run.calls[$0] }) || rollback.attribute != attribute
-            {
-                findings.append("rolled back, but reported as \(rollback)")
-            }
+            check(
+                rollback.errno == errno && rollback.operation == index
+                    && rollback.call == index.map { run.calls[$0] }
+                    && rollback.attribute == attribute,
+                "rolled back, but reported as \(rollback)")
         } else {
             findings.append("\(result), not rolled back")
         }
