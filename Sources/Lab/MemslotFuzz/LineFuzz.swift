@@ -11,6 +11,7 @@ enum LineFuzz {
         let hasBadDescriptors: Bool
     }
 
+    private typealias Limits = (line: Int, descriptors: Int)
     private typealias Piece = (bytes: ArraySlice<UInt8>, descriptors: Int)
     private typealias Outcome = (lines: [Line], isTooLong: Bool)
 
@@ -32,9 +33,7 @@ enum LineFuzz {
         return nil
     }
 
-    private static func inPieces(
-        _ pieces: [Piece], _ limits: (line: Int, descriptors: Int)
-    ) -> Outcome {
+    private static func inPieces(_ pieces: [Piece], _ limits: Limits) -> Outcome {
         var buffer = LineBuffer(lineLimit: limits.line, descriptorLimit: limits.descriptors)
         var lines: [Line] = []
         for piece in pieces {
@@ -61,9 +60,7 @@ enum LineFuzz {
         return (lines, false)
     }
 
-    private static func whole(
-        _ pieces: [Piece], _ limits: (line: Int, descriptors: Int)
-    ) -> Outcome {
+    private static func whole(_ pieces: [Piece], _ limits: Limits) -> Outcome {
         var lines: [Line] = []
         var line: [UInt8] = []
         var descriptors = 0

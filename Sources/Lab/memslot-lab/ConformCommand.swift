@@ -170,8 +170,7 @@ struct ConformCommand: ParsableCommand {
             .map { "\($0.value) \($0.key)" }.joined(separator: ", ")
         let summary = "seed \(seed): \(report.calls) calls compared (\(results))"
         guard let difference = report.difference else {
-            print("\(summary): no difference")
-            return
+            return print("\(summary): no difference")
         }
         var writer = JSONWriter()
         for line in difference.lines { writer.rawCall(line) }

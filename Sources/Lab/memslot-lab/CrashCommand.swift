@@ -79,7 +79,7 @@ struct CrashCommand: ParsableCommand {
             report.slowestStart = max(report.slowestStart, Int(daemon.startTime / 1_000_000))
             try report.check(daemon, &client, keepsState: !withoutState)
             for worker in workers {
-                if withoutState { worker.forget() }
+                if withoutState { worker.resume(from: nil) }
                 try report.check(worker, &client, in: round)
             }
             let group = DispatchGroup()
@@ -118,9 +118,7 @@ struct CrashReport {
         guard keepsState else { return }
         let state = try client.call(.serverInfo).value?["result"]?["state"]
         for list in ["unrestored", "damaged", "ahead"] {
-            for element in state?[list].map({ Array($0.elements) }) ?? [] {
-                faults.append("\(list): \(element.rawText)")
-            }
+            faults += state?[list]?.elements.map { "\(list): \($0.rawText)" } ?? []
         }
     }
 

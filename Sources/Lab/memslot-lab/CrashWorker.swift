@@ -30,19 +30,13 @@ final class CrashWorker: @unchecked Sendable {
         self.backend = backend
     }
 
-    /// Forgets the VM: the daemon keeps no state.
-    func forget() { (replied, pending) = (nil, nil) }
-
     func resume(from found: Known?) { (replied, pending) = (found, nil) }
 
     func run(_ socket: SocketPath) {
         do throws(TargetLost) {
             var client = try ClientConnection(socket)
             while refusal == nil { try step(&client) }
-        } catch {
-            // The daemon was killed; `pending` keeps the request without a reply.
-            return
-        }
+        } catch {}  // The daemon was killed; `pending` keeps the request without a reply.
     }
 
     func read(_ client: inout ClientConnection) throws(TargetLost) -> Known? {

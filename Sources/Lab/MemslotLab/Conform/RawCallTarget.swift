@@ -45,12 +45,7 @@ extension SimulatedRawVM: RawCallTarget {
 
     /// The installed slots, ascending by key, without their guest_memfd, which is not observable.
     package var slots: [Memslot] {
-        kernel.slots.map { slot in
-            Memslot(
-                id: slot.id, addressSpace: slot.addressSpace,
-                guestPhysicalAddress: slot.guestPhysicalAddress, size: slot.size,
-                userspaceAddress: slot.userspaceAddress, flags: slot.flags)
-        }
+        kernel.slots.map { Memslot(RawRegion($0, size: $0.size), guestMemfd: nil) }
     }
 
     /// The argument of `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2` in force.

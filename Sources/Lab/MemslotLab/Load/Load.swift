@@ -63,7 +63,7 @@ package struct Load {
         for thread in submitting { thread.join() }
         report.nanoseconds = DispatchTime.now().uptimeNanoseconds - begin
 
-        let generations = try finalGenerations(&owner)
+        let generations = try call(&owner, .vmList, "{}")["vms"]?.generations(of: vms) ?? [:]
         for vm in vms { _ = try call(&owner, .vmDestroy, "{\"vm\":\"\(vm)\"}") }
         for thread in receiving { thread.join() }
         for tally in clients.map(\.tally) + subscribers.map(\.tally) { report.tally.add(tally) }
@@ -91,17 +91,6 @@ package struct Load {
         let reply = try connection.call(method, params: Array(params.utf8)).value
         if let result = reply?["result"] { return result }
         throw TargetLost("\(method.rawValue): \(reply?["error"]?["message"]?.string ?? "no reply")")
-    }
-
-    private func finalGenerations(
-        _ connection: inout ClientConnection
-    ) throws(TargetLost) -> [String: UInt64] {
-        var generations: [String: UInt64] = [:]
-        for vm in try call(&connection, .vmList, "{}")["vms"].map({ Array($0.elements) }) ?? [] {
-            guard let name = vm["vm"]?.string, vms.contains(name) else { continue }
-            generations[name] = vm["generation"]?.uint64 ?? 0
-        }
-        return generations
     }
 
     /// Waits until the daemon has noticed that connections are closed.

@@ -150,11 +150,7 @@ final class LoadSubscriber: @unchecked Sendable {
         else { throw TargetLost("events.subscribe was refused") }
         // They are older than the snapshot.
         connection.discardNotifications()
-        generations = [:]
-        for vm in vms.elements {
-            guard let name = vm["vm"]?.string, names.contains(name) else { continue }
-            generations[name] = vm["generation"]?.uint64 ?? 0
-        }
+        generations = vms.generations(of: names)
     }
 
     /// Receives events until every VM is destroyed.
@@ -176,8 +172,7 @@ final class LoadSubscriber: @unchecked Sendable {
         guard let method = event["method"]?.string, let params = event["params"] else { return }
         if method == "events.dropped" {
             tally.counts[.droppedEvents] += params["count"]?.uint64 ?? 0
-            try subscribe()
-            return
+            return try subscribe()
         }
         guard let name = params["vm"]?.string, let known = generations[name] else { return }
         switch method {
@@ -196,4 +191,14 @@ final class LoadSubscriber: @unchecked Sendable {
 
     /// The last generations of VMs that were destroyed during the subscription.
     private(set) var finalGenerations: [String: UInt64] = [:]
+}
+
+extension JSONValue {
+    /// The generations of those VMs of a list that are among `names`.
+    func generations(of names: some Collection<String>) -> [String: UInt64] {
+        elements.reduce(into: [:]) { generations, vm in
+            guard let name = vm["vm"]?.string, names.contains(name) else { return }
+            generations[name] = vm["generation"]?.uint64 ?? 0
+        }
+    }
 }

@@ -42,7 +42,7 @@ package struct Simulation {
         for name in names where !world.shape.actors.contains(name) { throw .unknownActor(name) }
         if !names.contains("operator-0") { names.append("operator-0") }
         for name in names {
-            let actor = try world.actor(name)
+            let actor = world.actor(name)
             if actor is DirectClient || actor is WireClient { world.submitters += 1 }
             world.scheduler.add(name) { actor.run() }
         }

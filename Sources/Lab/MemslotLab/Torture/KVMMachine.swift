@@ -131,9 +131,8 @@
                         store(1, unit.program.number(in: page))
                     }
                 }
-                do throws(Errno) { try unit.program.start(unit.guarded.vcpu) } catch {
-                    throw .system(error)
-                }
+                try converting(
+                    { TortureError.system($0) }, unit.program.start(unit.guarded.vcpu))
             }
         }
 

@@ -90,18 +90,14 @@ enum KernelErrnos {
 struct CleanRun {
     let calls: [SlotCall]
     let reads: Int
-    let hookCalls: [RecordingHook.Call]
+    /// The preparations of hooks, in order.
+    let preparations: [RecordingHook.Call]
     let quiesced: Bool
     let receipt: Receipt
     /// Operations before the hold, and the first after it. As the guest could run, not as planned.
     let head, tail: Int
     /// The messages to a back end that prepare the transaction, and all.
     let prepared, messages: Int
-
-    /// The hook calls of one phase, in order.
-    func hookCalls(_ phase: RecordingHook.Phase) -> [RecordingHook.Call] {
-        hookCalls.filter { $0.phase == phase }
-    }
 }
 
 /// All points of one submit. In a long plan each operation still fails, once and from then on, but
@@ -137,7 +133,7 @@ struct PointList {
     }
 
     private mutating func addVetoes() {
-        let all = run.hookCalls(.prepare).indices
+        let all = run.preparations.indices
         let visited = all.filter { $0 % stride == 0 }
         points += visited.map { .veto(step: $0) }
         omitted += all.count - visited.count

@@ -64,7 +64,8 @@ package struct FaultSweep: Sendable {
         let beside = receipt.quiesced ? world.backend.beside : receipt.operations.map { _ in false }
         return CleanRun(
             calls: receipt.operations.map(\.call), reads: world.backend.reads,
-            hookCalls: world.hookLog.calls, quiesced: receipt.quiesced, receipt: receipt,
+            preparations: world.hookLog.calls.filter { $0.phase == .prepare },
+            quiesced: receipt.quiesced, receipt: receipt,
             head: beside.prefix { $0 }.count, tail: beside.lastIndex(of: false).map { $0 + 1 } ?? 0,
             prepared: (world.backEnd?.prepared ?? 0) - first,
             messages: (world.backEnd?.received ?? 0) - first)
@@ -123,23 +124,18 @@ package struct SweepReport: Sendable {
     }
 
     package var lines: [String] {
-        var lines = FaultPoint.Kind.allCases.compactMap { kind in
-            visited[kind].map { "\(Self.aligned($0))  \(kind.rawValue)" }
+        var rows = FaultPoint.Kind.allCases.compactMap { kind in
+            visited[kind].map { ($0, kind.rawValue) }
         }
-        lines.append(
-            "\(Self.aligned(points))  points in \(submits) submits, \(findings.count) wrong")
+        rows.append((points, "points in \(submits) submits, \(findings.count) wrong"))
         if withoutOperations > 0 {
-            lines.append("\(Self.aligned(withoutOperations))  submits without an operation")
+            rows.append((withoutOperations, "submits without an operation"))
         }
-        for (reason, count) in skipped.sorted(by: { $0.key < $1.key }) {
-            lines.append("\(Self.aligned(count))  submits skipped: \(reason)")
+        rows += skipped.sorted { $0.key < $1.key }.map { ($0.value, "submits skipped: \($0.key)") }
+        if omitted > 0 { rows.append((omitted, "points omitted from long plans")) }
+        return rows.map { count, what in
+            let digits = String(count)
+            return String(repeating: " ", count: max(0, 9 - digits.count)) + "\(digits)  \(what)"
         }
-        if omitted > 0 { lines.append("\(Self.aligned(omitted))  points omitted from long plans") }
-        return lines
-    }
-
-    private static func aligned(_ number: Int) -> String {
-        let digits = String(number)
-        return String(repeating: " ", count: max(0, 9 - digits.count)) + digits
     }
 }

@@ -82,8 +82,6 @@ struct FaultScript: Sendable {
         }
     }
 
-    /// Operations.
     var calls = Faults()
-    /// Reads of dirty logs.
     var reads = Faults()
 }

@@ -55,7 +55,7 @@ extension PointVisit {
 
     /// Checks that every preparation is aborted once, in reverse, with readers on the old array.
     mutating func checkHooks(_ course: HookCourse) {
-        let prepared = run.hookCalls(.prepare)
+        let prepared = run.preparations
         var wanted: [RecordingHook.Call] = []
         switch course {
         case .none: break
@@ -122,9 +122,8 @@ extension PointVisit {
 
     /// Checks that each hook prepared, committed and finished each change once and in order.
     private mutating func checkCommitHooks() {
-        let prepared = run.hookCalls(.prepare)
         func course(_ phase: RecordingHook.Phase, _ generation: UInt64) -> [RecordingHook.Call] {
-            prepared.map { $0.next(phase, at: Generation(generation)) }
+            run.preparations.map { $0.next(phase, at: Generation(generation)) }
         }
         let wanted = course(.prepare, 0) + course(.commit, 0) + course(.finish, 1)
         check(world.hookLog.calls == wanted, "hooks were called in another order")

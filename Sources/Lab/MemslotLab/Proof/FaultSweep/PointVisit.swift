@@ -101,7 +101,7 @@ struct PointVisit {
             checkUnchanged(hooks: .none)
         case .veto(let step):
             world.begin(veto: step)
-            let call = run.hookCalls(.prepare)[step]
+            let call = run.preparations[step]
             expect(
                 world.submit(),
                 .rejected(hook: call.hook, change: call.change, reason: RecordingHook.reason))

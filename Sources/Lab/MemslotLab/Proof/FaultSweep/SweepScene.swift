@@ -13,7 +13,7 @@ package struct SweepScene: Sendable {
     /// When vCPUs are held.
     package var quiesce: SubmitOptions.Quiesce
     /// Whether ranges become private too. Then the changes follow all operations.
-    package var hasAttributes = false
+    package var hasAttributes: Bool
     package var capabilities: Capabilities
 
     /// The slots' guest_memfds with their required sizes.
@@ -62,12 +62,10 @@ package struct FixtureScenes {
             withoutScene += 1
             return nil
         }
-        var scene = SweepScene(
+        return SweepScene(
             origin: "\(name):\(step.line)", before: submit.table.snapshot().array.slots,
-            wanted: submit.slots, quiesce: submit.quiesce,
+            wanted: submit.slots, quiesce: submit.quiesce, hasAttributes: submits % 3 == 2,
             capabilities: submit.simulator.capabilities)
-        scene.hasAttributes = submits % 3 == 2
-        return scene
     }
 }
 

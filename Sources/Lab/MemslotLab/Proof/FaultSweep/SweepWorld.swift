@@ -89,9 +89,8 @@ final class SweepWorld {
         expecting generation: Generation? = nil, deadline: Int = 60_000
     ) -> Result<Receipt, SubmitError> {
         var options = options
-        (options.expectedGeneration, options.quiesceDeadline) = (
-            generation, .milliseconds(deadline)
-        )
+        options.expectedGeneration = generation
+        options.quiesceDeadline = .milliseconds(deadline)
         return Result { () throws(SubmitError) in try table.submit(scene.wanted, options: options) }
     }
 

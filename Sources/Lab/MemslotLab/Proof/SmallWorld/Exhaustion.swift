@@ -118,8 +118,7 @@ package struct SmallWorld: Sendable {
         var kernel = SmallKernel(old, ids: ids)
         for (index, operation) in plan.operations.enumerated() {
             if let fault = kernel.apply(operation.call) {
-                report.record("operation \(index): \(fault)", old, new)
-                return
+                return report.record("operation \(index): \(fault)", old, new)
             }
         }
         if kernel.array != new { report.record("ends with other slots", old, new) }

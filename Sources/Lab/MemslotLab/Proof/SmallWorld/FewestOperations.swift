@@ -48,11 +48,7 @@ struct FewestOperations {
     /// The results of one operation on a slot.
     private func successors(of slot: Memslot?, _ id: Int) -> [Memslot?] {
         guard let slot else {
-            var created: [Memslot?] = []
-            for like in [origin[id], target[id]] {
-                if let like { created += places(of: like).map { $0 } }
-            }
-            return created
+            return [origin[id], target[id]].compactMap { $0 }.flatMap { places(of: $0) }
         }
         return [nil] + places(of: slot).filter { $0 != slot }.map { $0 }
     }
@@ -63,12 +59,7 @@ struct FewestOperations {
         guard count <= pages else { return [] }
         let parking = 1_000 + UInt64(slot.assignedID.rawValue) * 100
         return (Array(0...pages - count) + [parking]).flatMap { page in
-            [MemslotFlags(), .logDirtyPages].map { log in
-                var moved = slot
-                moved.guestPhysicalAddress = GuestPhysicalAddress(page << 12)
-                moved.flags = slot.flags.subtracting(.logDirtyPages).union(log)
-                return moved
-            }
+            [false, true].map { slot.logging($0).moved(to: GuestPhysicalAddress(page << 12)) }
         }
     }
 

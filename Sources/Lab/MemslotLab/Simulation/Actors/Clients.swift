@@ -46,12 +46,11 @@ final class WireClient: SimulatedActor {
         guard let reply, (reply["result"] == nil) != (reply["error"] == nil) else {
             return world.report(.oneAnswer, "a submit has no reply, or two")
         }
-        world.check(SubmitOutcome(reply, submission), of: submission)
-        if let generation = reply["result"]?["generation"]?.uint64,
-            reply["result"]?["outcome"]?.isString("committed") == true
-        {
+        let outcome = SubmitOutcome(reply, submission)
+        world.check(outcome, of: submission)
+        if case .committed(let generation) = outcome {
             world.check(
-                world.generation.rawValue == generation, .oneAnswer,
+                world.generation == generation, .oneAnswer,
                 "the reply has generation \(generation), the table \(world.generation)")
             for hook in world.hooks { hook.checkFinished() }
         }

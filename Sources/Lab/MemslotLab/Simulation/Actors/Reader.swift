@@ -6,26 +6,35 @@ import Memslots
 final class Reader: SimulatedActor {
     override func run() {
         while !world.isOver {
-            world.wiring.read(world.table, name) { reread($0) }
+            world.wiring.read(world.table, name) { snapshot in
+                stay(in: snapshot, rereads: 4, overstaysOnceIn: 20, longest: 60) {
+                    world.checkRead($0)
+                }
+            }
             rest()
-        }
-    }
-
-    private func reread(_ snapshot: TableSnapshot) {
-        world.checkRead(snapshot)
-        if world.has(.reentry), random.once(in: 30) { world.expectReentryRefused() }
-        for _ in 0..<random.draw(0...4) {
-            world.scheduler.yield()
-            world.checkRead(snapshot)
-        }
-        if world.has(.overstay), random.once(in: 20) {
-            world.sleep(milliseconds: random.draw(1...60))
-            world.checkRead(snapshot)
         }
     }
 }
 
 extension SimulatedActor {
+    /// Checks a view of the table up to `rereads` times more, and sometimes once more after up to
+    /// `longest` milliseconds.
+    fileprivate func stay<View: ~Copyable>(
+        in view: borrowing View, rereads: Int, overstaysOnceIn scarcity: Int, longest: Int,
+        _ check: (borrowing View) -> Void
+    ) {
+        check(view)
+        if world.has(.reentry), random.once(in: 30) { world.expectReentryRefused() }
+        for _ in 0..<random.draw(0...rereads) {
+            world.scheduler.yield()
+            check(view)
+        }
+        if world.has(.overstay), random.once(in: scarcity) {
+            world.sleep(milliseconds: random.draw(1...longest))
+            check(view)
+        }
+    }
+
     /// Does something else until the next turn.
     func rest() {
         if random.once(in: 3) { world.sleep(milliseconds: random.draw(1...4)) }
@@ -78,23 +87,10 @@ final class FastReader: SimulatedActor {
         while !world.isOver {
             reader.read { view in
                 world.stays[name] = view.generation
-                reread(view)
+                stay(in: view, rereads: 5, overstaysOnceIn: 12, longest: 120) { check($0) }
                 world.stays[name] = nil
             }
             rest()
-        }
-    }
-
-    private func reread(_ view: borrowing TableView) {
-        check(view)
-        if world.has(.reentry), random.once(in: 30) { world.expectReentryRefused() }
-        for _ in 0..<random.draw(0...5) {
-            world.scheduler.yield()
-            check(view)
-        }
-        if world.has(.overstay), random.once(in: 12) {
-            world.sleep(milliseconds: random.draw(1...120))
-            check(view)
         }
     }
 

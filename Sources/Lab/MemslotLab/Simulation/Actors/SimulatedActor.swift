@@ -18,12 +18,10 @@ class SimulatedActor {
 }
 
 extension World {
-    func actor(_ name: String) throws(SimulationError) -> SimulatedActor {
-        guard shape.actors.contains(name), let kind = name.split(separator: "-").first else {
-            throw .unknownActor(name)
-        }
+    /// The actor of one of the shape's names.
+    func actor(_ name: String) -> SimulatedActor {
         let type: SimulatedActor.Type =
-            switch kind {
+            switch name.prefix(while: { $0 != "-" }) {
             case "client": DirectClient.self
             case "wire": WireClient.self
             case "vcpu": VirtualCPU.self
