@@ -68,7 +68,10 @@ struct SimulateCommand: ParsableCommand {
         var bar = ProgressBar(total: trace ? nil : seeds, shortest: 20)
         var failed: SimulationReport?
         for seed in seed..<seed + UInt64(seeds) {
-            let report = try Simulation(options(seed)).run()
+            let options = SimulationOptions(
+                seed: seed, steps: steps, actors: actors, without: Set(without),
+                schedule: schedule, choices: choices, keepsTrace: trace)
+            let report = try Simulation(options).run()
             counts += report.counts
             hashes.append(report.hash)
             bar.show(hashes.count)
@@ -102,12 +105,6 @@ struct SimulateCommand: ParsableCommand {
         let hash = SimulationReport.hash(ofAll: hashes)
         return [title] + table.lines().map { "  " + $0 }
             + ["  hash" + String(repeating: " ", count: width - 2) + hash]
-    }
-
-    private func options(_ seed: UInt64) -> SimulationOptions {
-        SimulationOptions(
-            seed: seed, steps: steps, actors: actors, without: Set(without),
-            schedule: schedule, choices: choices, keepsTrace: trace)
     }
 
     private func sentence(_ report: SimulationReport) -> String {

@@ -25,13 +25,12 @@ package struct Simulation {
         } else if world.breach == nil {
             checkEnd(world)
         }
-        var report = SimulationReport(options)
-        report.counts = world.counts
-        report.counts[.steps] = UInt64(world.scheduler.steps)
-        report.hash = world.scheduler.hash.text
-        report.breach = world.breach
-        report.choices = ScheduleChoices(world.scheduler.choices.drawn)
-        report.trace = world.trace
+        var counts = world.counts
+        counts[.steps] = UInt64(world.scheduler.steps)
+        let report = SimulationReport(
+            options: options, counts: counts, hash: world.scheduler.hash.text,
+            breach: world.breach, choices: ScheduleChoices(world.scheduler.choices.drawn),
+            trace: world.trace)
         // A stuck thread may still use the world.
         if world.scheduler.haveAllEnded { world.dispose() }
         return report
@@ -92,7 +91,6 @@ package struct SimulationOptions: Hashable, Sendable {
     }
 }
 
-/// A kind of disturbance.
 package enum Disturbance: String, CaseIterable, Hashable, Sendable {
     case veto
     /// A vhost-user back end refuses, dies, lies or is late.

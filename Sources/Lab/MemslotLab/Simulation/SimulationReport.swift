@@ -32,16 +32,14 @@ package struct SimulationReport: Hashable, Sendable {
     }
 
     package var options: SimulationOptions
-    package var counts = Tally<Count>()
+    package var counts: Tally<Count>
     /// The hash of the trace: the same for the same options, in every process.
-    package var hash = ""
+    package var hash: String
     /// The invariant that did not hold; `nil` if all did.
     package var breach: Breach?
-    package var choices = ScheduleChoices([])
+    package var choices: ScheduleChoices
     /// The trace, if the options ask for it.
-    package var trace: [String] = []
-
-    init(_ options: SimulationOptions) { self.options = options }
+    package var trace: [String]
 
     /// One hash of several runs; a single one keeps its own.
     package static func hash(ofAll hashes: [String]) -> String {

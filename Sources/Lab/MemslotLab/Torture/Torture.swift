@@ -194,11 +194,10 @@ package enum TortureError: Error, Hashable, Sendable {
 
     package var message: String {
         switch self {
-        case .invalidOption(let what): what
+        case .invalidOption(let what), .unavailable(let what), .program(let what): what
         case .kvm(let error): error.description
         case .system(let errno): "memory, a signal or a thread is not available: \(errno)"
         case .submit(let error): "a transaction failed: \(error.message)"
-        case .unavailable(let what), .program(let what): what
         case .backEnd(let error): "the back end failed: \(error.message)"
         case .dirtyLog(let error): "a dirty log could not be read: \(error)"
         case .stuck(let vcpu): "vCPU \(vcpu) makes no progress"

@@ -111,10 +111,9 @@ struct LayoutSequence {
             return isEven ? pieces(fourPieces) : merged()
         case .resize: return pieces(cuts(1))
         case .move:
-            guard isEven else {
-                return [region.slot(1, at: TortureRegion.aside), region.slot(2, second: true)]
-            }
-            return [region.slot(1)]
+            return isEven
+                ? [region.slot(1)]
+                : [region.slot(1, at: TortureRegion.aside), region.slot(2, second: true)]
         case .swap:
             let (first, second) =
                 isEven

@@ -100,16 +100,16 @@ final class DirectClient: SimulatedActor {
     }
 
     private func submit(_ submission: Submission) {
-        let end = world.scheduler.time + UInt64(submission.deadline) * 1_000_000
+        let deadline = UInt64(submission.deadline) * 1_000_000
+        let end = world.scheduler.time + deadline
         world.submissions[name] = submission
         do throws(SubmitError) {
             let receipt = try world.table.submit(submission.slots, options: submission.options)
             // An actor that leaves at the deadline may still let the submit through. One that left
             // earlier must have woken it: then no wait timed out, however late it ran again.
             world.check(
-                receipt.durations.nanoseconds.quiesce < UInt64(submission.deadline) * 1_000_000
-                    || world.lastStay >= end
-                    || world.scheduler.timeouts == world.transaction.timeoutsBefore, .progress,
+                receipt.durations.nanoseconds.quiesce < deadline || world.lastStay >= end
+                    || !world.hasTimedOut, .progress,
                 "a submit waited until its deadline, though all actors had left")
             if receipt.outcome == .unchanged { return world.check(.unchanged, of: submission) }
             world.check(.committed(receipt.generation), of: submission)

@@ -28,11 +28,10 @@ enum SubmitOutcome: Hashable {
 
 struct Submission {
     var slots: [Memslot]
-    var privateRanges: [GuestRange]?
     var isBroken = false
-    var expected: Generation?
-    var quiesce = SubmitOptions.Quiesce.auto
-    var deadline: Int
+    var options = SubmitOptions()
+    /// The deadline of the options in milliseconds.
+    let deadline: Int
 
     /// Draws a change of `array`.
     init(
@@ -42,24 +41,17 @@ struct Submission {
         let arrays = RandomArrays(spaces: world.shape.spaces)
         slots = arrays.near(array, &random)
         if world.table.capabilities.memoryAttributes, random.once(in: 3) {
-            privateRanges = arrays.privateRanges(&random)
+            options.privateRanges = arrays.privateRanges(&random)
             if random.once(in: 2) { slots = array }
         }
         if world.has(.invalid), random.once(in: 25) {
             slots = arrays.broken(array, &random)
             isBroken = true
         }
-        if random.once(in: 2) { expected = generation }
-        if random.once(in: 2) { quiesce = random.once(in: 3) ? .always : .continuity }
+        if random.once(in: 2) { options.expectedGeneration = generation }
+        if random.once(in: 2) { options.quiesce = random.once(in: 3) ? .always : .continuity }
         deadline = random.once(in: 3) ? random.draw(1...20) : random.draw(50...200)
-    }
-
-    var options: SubmitOptions {
-        var options = SubmitOptions(
-            expectedGeneration: expected, quiesce: quiesce,
-            quiesceDeadline: .milliseconds(deadline))
-        options.privateRanges = privateRanges
-        return options
+        options.quiesceDeadline = .milliseconds(deadline)
     }
 }
 
@@ -77,14 +69,15 @@ extension World {
         check(
             (outcome == .invalid) == submission.isBroken || outcome == .failed, .oneAnswer,
             "\(outcome), though the array is \(submission.isBroken ? "broken" : "valid")")
+        let expected = submission.options.expectedGeneration
         switch outcome {
         case .committed(let generation):
             counts[.commits] += 1
             counts[.attributes] += UInt64(transaction.attributes.count)
             expectEvent(.committed, generation)
             check(
-                submission.expected.map { $0.next == generation } ?? true, .oneAnswer,
-                "\(outcome), though \(String(describing: submission.expected)) was expected")
+                expected.map { $0.next == generation } ?? true, .oneAnswer,
+                "\(outcome), though \(String(describing: expected)) was expected")
             check(
                 transaction.faults.isEmpty && transaction.vetoes == 0, .oneAnswer,
                 "committed, though \(transaction.faults.count) calls failed")
@@ -93,8 +86,8 @@ extension World {
         case .conflict(let present):
             counts[.conflicts] += 1
             check(
-                submission.expected.map { $0.rawValue < present } ?? false, .oneAnswer,
-                "\(outcome) of \(String(describing: submission.expected))")
+                expected.map { $0.rawValue < present } ?? false, .oneAnswer,
+                "\(outcome) of \(String(describing: expected))")
         default: checkAborted(outcome)
         }
     }
@@ -112,8 +105,7 @@ extension World {
                 !names.isEmpty && names.allSatisfy { shape.actors.contains($0) || $0 == "reader" },
                 .oneAnswer, "timed out, for \(names)")
             check(
-                (transaction.calls.isEmpty || transaction.continuity != nil)
-                    && scheduler.timeouts > transaction.timeoutsBefore,
+                (transaction.calls.isEmpty || transaction.continuity != nil) && hasTimedOut,
                 .oneAnswer, "timed out, after \(transaction.calls.count) calls")
             check(
                 !transaction.calls.compactMap(\.before).contains(where: active.contains),
@@ -129,8 +121,7 @@ extension World {
             counts[.failures] += 1
             expectEvent(.failed, generation)
             // Beside vCPUs that do not leave nothing is undone that they were held for.
-            let isStopped =
-                transaction.continuity != nil && scheduler.timeouts > transaction.timeoutsBefore
+            let isStopped = transaction.continuity != nil && hasTimedOut
             check(
                 transaction.faults.count > 1 || isStopped, .oneAnswer,
                 "failed, though the undo did not fail")

@@ -62,7 +62,7 @@ struct WireArray {
         var writer = JSONWriter()
         writer.object {
             $0.member("vm", World.vm)
-            $0.member("quiesce", submission.quiesce.rawValue)
+            $0.member("quiesce", submission.options.quiesce.rawValue)
             $0.member("quiesceDeadlineMs", submission.deadline)
             $0.list("slots", submission.slots) { writer, slot in
                 let offset = slot.userspaceAddress.rawValue - MachineShape.memory.rawValue
@@ -75,10 +75,10 @@ struct WireArray {
                     $0.member(flags: slot.flags)
                 }
             }
-            if let ranges = submission.privateRanges {
+            if let ranges = submission.options.privateRanges {
                 $0.member(attributes: ranges.map { ($0, nil) }, evenIfEmpty: true)
             }
-            $0.member("expectedGeneration", submission.expected?.rawValue)
+            $0.member("expectedGeneration", submission.options.expectedGeneration?.rawValue)
         }
         return String(decoding: writer.bytes, as: UTF8.self)
     }

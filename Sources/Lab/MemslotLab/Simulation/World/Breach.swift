@@ -67,9 +67,7 @@ extension World {
         guard guests > 0 else { return }
         if failure == nil {
             checkGuestView()
-        } else if !isReleased, scheduler.transactions == 0,
-            scheduler.timeouts == transaction.timeoutsBefore
-        {
+        } else if !isReleased, scheduler.transactions == 0, !hasTimedOut {
             report(.vcpusHeld, "\(guests) vCPUs are in the guest on a failed table")
         }
     }
@@ -125,7 +123,7 @@ extension World {
     /// Checks an operation beside the guest, where only continuity is promised.
     private func checkContinuity(at call: SlotCall, with wanted: [Memslot]) {
         guard guests > 0, let slot = call.before else { return }
-        let isExcused = transaction.isUndoing && scheduler.timeouts > transaction.timeoutsBefore
+        let isExcused = transaction.isUndoing && hasTimedOut
         check(
             !slot.isLogging || call.needsQuiescence == false || isExcused, .vcpusHeld,
             "\(call.name) \(call.key) of a slot that logs, while \(guests) vCPUs are in the guest")
@@ -151,7 +149,7 @@ extension World {
         }
         // A plan that ran beside the guest may be undone beside a vCPU that does not leave.
         let isExcused =
-            transaction.isUndoing && scheduler.timeouts > transaction.timeoutsBefore
+            transaction.isUndoing && hasTimedOut
             && !transaction.calls.contains(where: \.needsQuiescence)
         check(
             !call.needsQuiescence || isExcused, .vcpusHeld,

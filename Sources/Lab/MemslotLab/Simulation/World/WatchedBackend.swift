@@ -24,8 +24,7 @@ final class WatchedBackend: MemoryAttributeBackend, @unchecked Sendable {
         if !world.transaction.isUndoing { world.transaction.calls.append(call) }
         if call.endsLogging, let slot = call.before {
             world.dirty.logEnds(
-                of: slot, isUndone: world.transaction.isUndoing,
-                isExact: world.scheduler.timeouts == world.transaction.timeoutsBefore)
+                of: slot, isUndone: world.transaction.isUndoing, isExact: !world.hasTimedOut)
         }
         // A guest that runs beside the plan may observe each operation.
         if !world.transaction.isUndoing { world.scheduler.yield() }
@@ -88,8 +87,9 @@ final class WatchedBackend: MemoryAttributeBackend, @unchecked Sendable {
         guard !world.transaction.isRecovery,
             let submission = world.submissions[world.scheduler.running]
         else { return }
-        if submission.quiesce == .continuity { world.transaction.continuity = submission.slots }
-        guard let ranges = submission.privateRanges else { return }
+        let options = submission.options
+        if options.quiesce == .continuity { world.transaction.continuity = submission.slots }
+        guard let ranges = options.privateRanges else { return }
         world.transaction.privateRanges = GuestRangeSet(ranges).ranges
     }
 

@@ -113,6 +113,8 @@ final class World: @unchecked Sendable {
     }
 
     var activePrivateRanges: [GuestRange] { privateRanges[generation] ?? [] }
+    /// Whether a wait has timed out since the transaction began.
+    var hasTimedOut: Bool { scheduler.timeouts > transaction.timeoutsBefore }
     var isOver: Bool { breach != nil || scheduler.steps >= options.steps }
     func has(_ disturbance: Disturbance) -> Bool { !options.without.contains(disturbance) }
     func random(_ name: String) -> SeededRandom { SeededRandom(seed: options.seed, name) }
