@@ -4,10 +4,17 @@ import MemslotPicture
 struct Hint {
     /// What `--socket` named; `nil` if the command finds the daemon without it.
     var socket: String?
+    /// What `--server-uid` permitted.
+    var serverUser: UInt32?
     var vm: String?
 
-    /// `--socket` with its value after a blank, if it was given.
-    var option: String { socket.map { " --socket \(shellWord($0))" } ?? "" }
+    /// `--socket` and `--server-uid` with their values, each after a blank, if they were given.
+    var option: String {
+        (socket.map { " --socket \(shellWord($0))" } ?? "")
+            + (serverUser.map { " --server-uid \($0)" } ?? "")
+    }
+
+    func naming(_ vm: String?) -> Hint { Hint(socket: socket, serverUser: serverUser, vm: vm) }
 
     /// This program with `words`, on the same daemon. The word `VM` becomes the VM's name.
     func command(_ words: String) -> String {

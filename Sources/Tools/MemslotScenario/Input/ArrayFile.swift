@@ -66,7 +66,7 @@ package struct ArrayFile: Sendable {
         }
         var reader = ScenarioReader(LineReader(bytes: bytes))
         var last: (params: JSONValue, line: Int)?
-        var machines: [String: SimulatedParameters] = [:]
+        var machines: [Name: SimulatedParameters] = [:]
         while let step = try reader.next() {
             guard case .request(let request) = step.content, let params = request.params else {
                 continue
@@ -74,12 +74,15 @@ package struct ArrayFile: Sendable {
             if request.method == Method.memslotsSubmit.rawValue { last = (params, step.line) }
             guard request.method == Method.vmCreate.rawValue, let vm = params["vm"]?.string
             else { continue }
-            machines[vm] = SimulatedParameters()
+            machines[Name(vm)] = SimulatedParameters()
             if let value = params["simulated"] {
-                machines[vm] = try ParameterReader.read(
+                machines[Name(vm)] = try ParameterReader.read(
                     value, line: step.line, as: SimulatedParameters.self)
             }
         }
-        return last.map { ($0.params, $0.line, $0.params["vm"]?.string.flatMap { machines[$0] }) }
+        return last.map { submit in
+            let vm = submit.params["vm"]?.string
+            return (submit.params, submit.line, vm.flatMap { machines[Name($0)] })
+        }
     }
 }

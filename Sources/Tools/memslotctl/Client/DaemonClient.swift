@@ -53,7 +53,7 @@ struct DaemonClient: ~Copyable {
         guard let error = value?["error"] else {
             throw Self.failure(TargetLost("the server's line is not a reply"))
         }
-        let hint = Hint(socket: hint.socket, vm: request.vm)
+        let hint = hint.naming(request.vm)
         Refusal(error, hint, method: request.method).lines(about: request.array).forEach(
             Terminal.complain)
         throw .failure
@@ -127,6 +127,8 @@ struct DaemonOptions: ParsableArguments {
                 + "alone.", valueName: "uid"))
     var serverUid: UInt32?
 
+    var hint: Hint { Hint(socket: socket, serverUser: serverUid) }
+
     /// Throws the exit status, after printing the error and what to do.
     func connect() throws(ExitCode) -> DaemonClient {
         var lost: TargetLost?
@@ -134,7 +136,7 @@ struct DaemonOptions: ParsableArguments {
             do throws(TargetLost) {
                 let connection = try ClientConnection(path, serverUser: serverUid)
                 return DaemonClient(
-                    connection: connection, hint: Hint(socket: socket), socket: path.path)
+                    connection: connection, hint: hint, socket: path.path)
             } catch {
                 guard error.isNobody else { throw noDaemon(error) }
                 lost = lost ?? error

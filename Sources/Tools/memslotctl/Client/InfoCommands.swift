@@ -61,7 +61,7 @@ struct InfoCommand: ParsableCommand {
     ) -> String? {
         let name = record["file"]?.string ?? "?"
         let file = shellWord("\(directory)/\(name)")
-        let order = Hint(socket: hint.socket, vm: record["vm"]?.string)
+        let order = hint.naming(record["vm"]?.string)
         switch (list, record["repair"]?.string) {
         case ("unrestored", _):
             return order.expand(

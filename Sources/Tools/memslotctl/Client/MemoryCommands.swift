@@ -36,7 +36,7 @@ struct MemoryCreateCommand: VMRequestCommand {
             let extra = words.last { Quantity(argument: $0) != nil } ?? words[2]
             let size = Quantity(argument: extra) == nil ? "SIZE" : extra
             let names = words.filter { $0 != extra }.prefix(2).map(shellWord).joined(separator: " ")
-            let order = Hint(socket: client.daemon.socket)
+            let order = client.daemon.hint
                 .command("memory create \(names) --size \(size)")
             throw ValidationError(
                 "'\(Terminal.safe(extra))' is misplaced; the right order: \(order)")

@@ -56,7 +56,7 @@ struct ListCommand: RequestCommand {
     func request() -> DaemonRequest { DaemonRequest(.vmList) }
 
     func lines(_ result: JSONValue) -> [String] {
-        Self.lines(result, Hint(socket: client.daemon.socket))
+        Self.lines(result, client.daemon.hint)
     }
 
     static func lines(_ result: JSONValue, _ hint: Hint) -> [String] {

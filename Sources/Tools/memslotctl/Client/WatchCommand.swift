@@ -122,7 +122,7 @@ struct WatchedVMs {
         case "memslots.failed":
             vms[Name(vm)]?.slots = [:]
             vms[Name(vm)]?.put(params.list("slots"))
-            let order = Hint(socket: hint.socket, vm: vm).command("recover VM")
+            let order = hint.naming(vm).command("recover VM")
             let text = "\(vm) has failed (\(errno), and the undo failed too); the map shows the "
             return (vm, text + "installed slots. Try: \(order)")
         case "vm.created":
