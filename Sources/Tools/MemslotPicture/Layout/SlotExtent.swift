@@ -4,14 +4,10 @@ extension Memslot {
     var first: UInt64 { guestPhysicalAddress.rawValue }
 
     /// The last byte, at most 2^64 − 1; the first of a slot of size 0, because all slots are drawn.
-    var last: UInt64 {
-        guard size.rawValue > 0 else { return first }
-        let (sum, wrapped) = first.addingReportingOverflow(size.rawValue - 1)
-        return wrapped ? .max : sum
-    }
+    var last: UInt64 { first.addingSaturated(max(size.rawValue, 1) - 1) }
 
     /// The first byte past the slot; at most 2^64 − 1.
-    var end: UInt64 { last == .max ? .max : last + (size.rawValue > 0 ? 1 : 0) }
+    var end: UInt64 { first.addingSaturated(size.rawValue) }
 }
 
 extension UInt64 {

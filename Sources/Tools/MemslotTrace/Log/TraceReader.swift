@@ -70,7 +70,6 @@ struct TraceReader {
                     log.counts[counter] += 1
                 }
             }
-        case .signal: break
         case .scenario(let name): log.scenario = log.scenario ?? name
         case .attached(let thread): firstThread.sawAttached(thread)
         case .condensedRuns(let thread):
@@ -115,7 +114,7 @@ struct TraceReader {
             let thread = firstThread.canonical(line.thread, entersGuest: isRun)
             closeEnd(of: thread, at: place)
             begin(body, of: thread, at: place, column: body.startIndex - bytes.startIndex + 1)
-        case .unfinished: break
+        case .unfinished, .signal: break
         case .resumed(let name, let rest):
             resume(
                 name, rest, of: firstThread.canonical(line.thread), at: place,
