@@ -71,7 +71,7 @@ public struct SimulatorConfiguration: Hashable, Sendable {
             maxSlots: maxSlots, addressSpaces: addressSpaces,
             maxGuestPage: (1 << UInt64(guestPhysicalBits - pageBits)) - host.pagesBelowEnd,
             userspaceEnd: userspaceEnd, flags: flags, pageSize: pageSize,
-            slotGranule: profile?.slotGranule, facts: host.facts(kernel),
+            slotGranule: profile?.slotGranule(kernel), facts: host.facts(kernel),
             reservedRanges: reservedRanges, providesGuestMemfd: flags.contains(.guestMemfd),
             // Ordinary VMs have the flag since 6.18, and with it both flags of a guest_memfd.
             sharesGuestMemfd: flags.contains(.guestMemfd),

@@ -61,7 +61,7 @@ public enum HostProfile: String, CaseIterable, Hashable, Sendable {
     case arm64Pages16K = "arm64-16k"
     /// As ``arm64``, in pages of 64 KiB.
     case arm64Pages64K = "arm64-64k"
-    /// Slots of whole MiB, none of them read-only.
+    /// Slots of whole MiB, from 7.1 of whole pages; none of them read-only.
     case s390x
     /// The last guest page is never accepted.
     case riscv64
@@ -77,8 +77,11 @@ public enum HostProfile: String, CaseIterable, Hashable, Sendable {
         }
     }
 
-    /// What a slot must be a multiple of, in each of its addresses and its size.
-    public var slotGranule: ByteCount { self == .s390x ? .mebibytes(1) : pageSize }
+    /// What a slot must be a multiple of, in each of its addresses and its size: on s390x before 7.1
+    /// more than a page.
+    public func slotGranule(_ kernel: KernelVersion) -> ByteCount {
+        self == .s390x && kernel < KernelVersion(7, 1) ? .mebibytes(1) : pageSize
+    }
 
     /// The ids of an address space: `SHRT_MAX`, without the kernel's own.
     public func maxSlots(_ kernel: KernelVersion) -> UInt32 {

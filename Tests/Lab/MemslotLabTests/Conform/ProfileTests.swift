@@ -34,7 +34,8 @@ struct ProfileTests {
                 userSlots: kernel >= KernelVersion(6, 14) ? 32_766 : 32_767,
                 taskSizeMax: 0xffff_ffff_ffff_f000, hasReadOnly: false
             ) { base, pages, hva in
-                if hva & 0xfffff != 0 || pages * 4096 & 0xfffff != 0 { return "EINVAL" }
+                let mask: UInt64 = kernel < KernelVersion(7, 1) ? 0xfffff : 0xfff
+                if (hva | pages * 4096) & mask != 0 { return "EINVAL" }
                 return base * 4096 + pages * 4096 > 1 << 53 ? "EINVAL" : nil
             }
         case .riscv64:
