@@ -76,7 +76,7 @@ public struct SimulatorConfiguration: Hashable, Sendable {
             // Ordinary VMs have the flag since 6.18, and with it both flags of a guest_memfd.
             sharesGuestMemfd: flags.contains(.guestMemfd),
             dirtyLogStartsFull: dirtyLogProtection.startsFull,
-            deletesAtOneInstant: host.deletesAtOneInstant)
+            deletesAtOneInstant: host.deletesAtOneInstant(kernel))
     }
 }
 

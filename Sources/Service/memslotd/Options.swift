@@ -144,7 +144,7 @@ struct LimitOptions: ParsableArguments {
             "Bytes of memory of the daemon itself, without that of guests; K, M, G and T work.",
             discussion: "By default half of the host's memory, or of the limit of the daemon's "
                 + "control groups, but at least \(LimitOptions.leastMemory); with less memory than "
-                + "that the daemon does not start. "
+                + "that the daemon starts only with lower options, which it prints. "
                 + "All limits that cost memory and have no option here are lowered to fit, "
                 + "which is logged. A lower limit needs a lower --max-line, --max-connections or "
                 + "--max-vms; higher ones need more.", valueName: "bytes"))
@@ -224,9 +224,13 @@ struct LimitOptions: ParsableArguments {
             ?? min(limits.defaultMemory(half: half), 2 * half)
         guard limits.lower(toMemory: bytes) else {
             let rest = fitting(bytes, of: limits).map { "with \($0) they fit" }
+            let what =
+                memoryLimit == nil
+                ? "this host, or the control group, has \(bytes) bytes of memory, which is too few"
+                : "a memory limit of \(bytes) bytes is too low"
+            let other = memoryLimit == nil ? "it needs more" : "raise --memory-limit"
             throw ValidationError(
-                "a memory limit of \(bytes) bytes is too low; these limits need at least "
-                    + "\(limits.leastMemory): \(rest ?? "raise --memory-limit")")
+                "\(what); these limits need at least \(limits.leastMemory): \(rest ?? other)")
         }
         return limits
     }

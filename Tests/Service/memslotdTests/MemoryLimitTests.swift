@@ -68,7 +68,7 @@ struct MemoryLimitTests {
         let smaller = try start(in: 745_558_016)
         #expect(!smaller.isReady)
         #expect(
-            smaller.log.contains(/745558016 bytes is too low.*--max-line \d+.* they fit/),
+            smaller.log.contains(/has 745558016 bytes of memory.*--max-line \d+.* they fit/),
             "\(smaller.log)")
         let daemon = try start(in: 1 << 30)
         try #require(daemon.isReady, "\(daemon.log)")

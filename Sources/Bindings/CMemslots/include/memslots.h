@@ -241,14 +241,15 @@ typedef struct memslots_submit_options {
     /* Commit only if this is the current generation. Used if has_expected_generation is set. */
     uint64_t expected_generation;
     bool has_expected_generation;
-    /* Hold vCPUs out for every change; otherwise only if the plan needs it. On x86-64 one deletion
-     * alone of a slot that does not log does not, nor do additions alone. */
+    /* Hold vCPUs out for every change; otherwise only if the plan needs it. On x86-64 (Linux 5.13) one
+     * deletion alone of a slot that does not log does not, nor do additions alone. */
     bool always_quiesce;
     /* How long to wait for vCPUs and readers to leave; 0: 1,000. The wait for submits of other threads
      * comes before, and has no limit. */
     uint32_t quiesce_deadline_milliseconds;
     /* Hold vCPUs out only so that none ever misses a page that both arrays map and no dirty bit is
-     * lost; other pages come and go in any order. Not with always_quiesce. */
+     * lost; other pages come and go in any order, also additions of a submit that fails. Not with
+     * always_quiesce. */
     bool continuity;
     /* Make exactly the ranges of `private_ranges` private, and all other memory shared, at the same
      * instant (KVM_SET_MEMORY_ATTRIBUTES); otherwise nothing changes. Only with `memory_attributes` of

@@ -188,7 +188,8 @@ class PrepareRejectedError(MemslotsError):
 
 
 class RolledBackError(MemslotsError):
-    """A kernel call failed with `errno`. All was undone: the VM is exactly as before."""
+    """A kernel call failed with `errno`. All was undone: the VM is exactly as before. If the call came
+    after the hold of ``continuity``, all pages of the logs that had ended are dirty."""
 
     @property
     def operation(self) -> Optional[int]:
@@ -225,7 +226,8 @@ class UnavailableError(MemslotsError):
 
 
 class QuiesceTimeoutError(MemslotsError):
-    """A vCPU or a reader did not leave before the deadline. Nothing was applied."""
+    """A vCPU or a reader did not leave before the deadline. Nothing was applied; with ``continuity``
+    the additions before the hold were made and deleted again."""
 
     @property
     def vcpus(self) -> Tuple[str, ...]:

@@ -137,8 +137,10 @@ public enum HostProfile: String, CaseIterable, Hashable, Sendable {
     }
 
     /// Whether a deletion takes a slot from all vCPUs at one instant: only x86-64 retries a fault on
-    /// a slot that is being deleted.
-    public var deletesAtOneInstant: Bool { self == .x86 }
+    /// a slot that is being deleted, since 5.13.
+    public func deletesAtOneInstant(_ kernel: KernelVersion) -> Bool {
+        self == .x86 && kernel >= KernelVersion(5, 13)
+    }
 
     /// What differs between kernels.
     public func facts(_ kernel: KernelVersion) -> KernelFacts {

@@ -68,8 +68,9 @@ final class SubmissionThread: Sendable {
         var isClosed = false
     }
 
-    /// Receives whether others were executed between the call and it.
-    typealias Job = @Sendable (_ hasWaited: Bool) -> Void
+    /// Receives whether others were executed between the call and it. Returns what is called when
+    /// the next one may begin: it may lead to another call.
+    typealias Job = @Sendable (_ hasWaited: Bool) -> () -> Void
 
     private let mailbox = Locked(Mailbox())
 
@@ -79,7 +80,12 @@ final class SubmissionThread: Sendable {
     var waitingCount: Int { mailbox.withLock { $0.jobs.count } }
 
     /// Runs `job` on the thread, after those given before it.
-    func run(_ job: @escaping @Sendable () -> Void) { run(reportingWait: { _ in job() }) }
+    func run(_ job: @escaping @Sendable () -> Void) {
+        run(reportingWait: { _ in
+            job()
+            return {}
+        })
+    }
 
     /// As ``run(_:)``.
     func run(reportingWait job: @escaping Job) {
@@ -91,8 +97,9 @@ final class SubmissionThread: Sendable {
         guard needsThread else { return }
         let runAll: @Sendable () -> Void = { [mailbox] in
             while let job = Self.nextJob(in: mailbox) {
-                job.body(job.hasWaited)
+                let completion = job.body(job.hasWaited)
                 mailbox.withLock { $0.isBusy = false }
+                completion()
             }
         }
         if let scheduler = Scheduling.current { return scheduler.spawn(runAll) }

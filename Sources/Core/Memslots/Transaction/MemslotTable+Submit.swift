@@ -28,14 +28,15 @@ extension MemslotTable {
         let start = monotonicNow()
         let result: Result<Receipt, SubmitError> = await withCheckedContinuation { continuation in
             submissions.run(reportingWait: { [self] hasWaited in
-                continuation.resume(
-                    returning: Result { () throws(SubmitError) in
-                        let waited = Duration.nanoseconds(Int64(clamping: monotonicNow() - start))
-                        if hasWaited, transactions.combines, waited >= options.quiesceDeadline {
-                            throw .quiesceTimeout(vcpus: [], readers: [])
-                        }
-                        return try submit(slots, options: options, prior: [], since: start)
-                    })
+                let result = Result { () throws(SubmitError) in
+                    let waited = Duration.nanoseconds(Int64(clamping: monotonicNow() - start))
+                    if hasWaited, transactions.combines, waited >= options.quiesceDeadline {
+                        throw .quiesceTimeout(vcpus: [], readers: [])
+                    }
+                    return try submit(
+                        slots, options: options, prior: [], since: hasWaited ? start : nil)
+                }
+                return { continuation.resume(returning: result) }
             })
         }
         return try result.get()

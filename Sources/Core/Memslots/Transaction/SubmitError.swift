@@ -96,15 +96,14 @@ public struct TableFailure: Hashable, Sendable, CustomStringConvertible {
     public var installed: [Memslot]
     /// The changes of memory attributes that are in force and not undone; a recovery undoes them.
     public var attributes: [MemoryAttributeChange] = []
-    /// The vCPUs that had not left at the deadline, so that nothing could be undone. They are in the
-    /// guest until they leave.
+    /// The vCPUs that had not left at the deadline. They are in the guest until they leave.
     public var vcpus: [String] = []
 
     /// A sentence that says what happened and what to do.
     public var message: String {
         let isCall = operation != nil || attribute != nil || errno != .timedOut
         let call = attribute.map { "KVM_SET_MEMORY_ATTRIBUTES (\($0))" } ?? "a call"
-        let cause = isCall ? "\(call) failed with \(errno)" : "the hold of vCPUs timed out"
+        let cause = isCall ? "\(call) failed with \(errno)" : "the hold timed out"
         let inside = vcpus.map { "vCPU \($0)" }.joined(separator: ", ")
         let others = vcpus.isEmpty ? "vCPUs" : "\(inside) did not leave, the others"
         return "the VM is failed: \(cause), and undoing it with \(undoErrno); "

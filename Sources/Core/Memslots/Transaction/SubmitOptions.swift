@@ -4,15 +4,15 @@ public struct SubmitOptions: Hashable, Sendable {
     public enum Quiesce: String, CaseIterable, Hashable, Sendable {
         /// If the plan or a hook needs it: no vCPU ever misses a page that both arrays map. Two kinds
         /// of plan run beside the guest: creates and logs on alone, which may appear one by one;
-        /// and, on x86-64, one deletion alone of a slot that does not log, which all vCPUs lose at
-        /// one instant, except in accesses that KVM makes for them.
+        /// and, on x86-64 from Linux 5.13, one deletion alone of a slot that does not log, which all
+        /// vCPUs lose at one instant, except in accesses that KVM makes for them.
         case auto
         /// For every plan, so that vCPUs see additions and a lone deletion at one instant too.
         case always
         /// Only so that no vCPU ever misses a page that both arrays map, and no dirty bit is lost; other
         /// pages come and go in any order. Where vCPUs are held, creates and deletes that need no hold
-        /// are made before and after it, if pages that both arrays map stay as they are. vCPUs may then
-        /// see additions of a transaction that fails.
+        /// are made before and after it, if pages that both arrays map stay as they are and no memory
+        /// attribute changes. vCPUs may then see additions of a transaction that fails.
         case continuity
     }
 
@@ -22,7 +22,8 @@ public struct SubmitOptions: Hashable, Sendable {
     /// When vCPUs are held out.
     public var quiesce: Quiesce
     /// The time for vCPUs and readers to leave, both together, from the start of the drain. A submit
-    /// that waits for others of its table uses it up meanwhile, and is withdrawn when it is over.
+    /// that waits for others of its table uses it up meanwhile, and is withdrawn when it is over; one
+    /// of a task that waits for others of tasks, when its turn comes.
     ///
     /// Zero or less still succeeds if nobody is inside. Over 584 years wait forever.
     public var quiesceDeadline: Duration

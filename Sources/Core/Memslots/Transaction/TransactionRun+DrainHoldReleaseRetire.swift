@@ -22,6 +22,7 @@ extension TransactionRun {
             remaining.readers = readers.remaining(since: arrivals)
         }
         if remaining.vcpus.isEmpty && remaining.readers.isEmpty { return .done }
+        notHeld = remaining.vcpus
         return .timedOut(vcpus: remaining.vcpus, readers: remaining.readers)
     }
 

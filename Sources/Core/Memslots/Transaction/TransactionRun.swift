@@ -45,7 +45,7 @@ struct TransactionRun {
     private var areHeld = false
     /// Whether the guest has run between operations for which it was held and later ones.
     var hasResumed = false
-    /// The vCPUs that were still inside when a hold to undo timed out.
+    /// The vCPUs that were still inside at a deadline.
     var notHeld: [String] = []
     var blackoutStart: UInt64 = 0
     var lastBlackout: UInt64 = 0

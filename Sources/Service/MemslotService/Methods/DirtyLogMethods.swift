@@ -22,7 +22,9 @@ extension MemslotService {
         }
         guard slot.isLogging else { throw ProtocolError(DirtyLogError.notLogging(key)) }
         let page = vm.table.capabilities.pageSize
-        let pages = try pages(parameters, of: slot.size.pages(of: page), in: "slot \(key)")
+        let count = slot.size.pages(of: page)
+        let pages = try pages(parameters, of: count, in: "slot \(key)")
+        if parameters.clears { try vm.chargeClearing(pages, of: count) }
         let log = try converting(
             { (error: DirtyLogError) in ProtocolError(error) },
             vm.table.dirtyLog(of: key, pages: pages, clear: parameters.clears))
@@ -39,6 +41,8 @@ extension MemslotService {
         let page = vm.table.capabilities.pageSize
         let count = memory.size.pages(of: page)
         let pages = try pages(parameters, of: count, in: "memory object \"\(name)\"")
+        // Its slots may begin in the middle of a chunk of its pages.
+        if parameters.clears, pages.count < count { try vm.chargeCutChunks() }
         let log = try converting(
             { (error: DirtyLogError) in ProtocolError(error) },
             vm.table.dirtyLog(

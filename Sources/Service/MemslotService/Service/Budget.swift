@@ -108,6 +108,7 @@ final class Budget: Sendable {
             // Another one that has room is served first; it then wakes the rest.
             case nil: return waiter.number == number
             case .share: break
+            case .total where isPrivileged(waiter.user): return false
             case .total: isTotalAwaited = true
             }
             blocked.insert(waiter.user)

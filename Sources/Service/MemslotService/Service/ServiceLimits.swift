@@ -218,7 +218,7 @@ extension ServiceLimits {
 
     /// The limit of memory that a server has by default: half of the host's memory. On a small host
     /// it is what the default limits need at least: a bound of the worst case, which no server
-    /// without peers comes near.
+    /// without peers comes near. It may be more than a very small host has.
     package func defaultMemory(half: Int) -> Int {
         max(half, min(leastMemory, ServiceLimits().leastMemory))
     }

@@ -12,6 +12,10 @@ final class DirtyCharge: Sendable {
         var touched = 0
         /// As `touched`, when the bits were counted.
         var counted = 0
+        /// As `touched`, if a deletion after the hold of a submit that runs fails.
+        var filled = 0
+
+        var most: Int { max(touched, filled) }
     }
 
     private let state = Locked(State())
@@ -25,36 +29,60 @@ final class DirtyCharge: Sendable {
 
     deinit { account.budgets.dirtyBytes.release(state.withLock { $0.held }, of: account.user) }
 
-    /// Charges what bits of `slots` may take, beside those of the present array. Returns by how much
-    /// that raises what one slot may have. Throws `limit-exceeded`; nothing is charged then.
-    @discardableResult
-    func charge(for slots: [Memslot], touching pages: UInt64 = 0) throws(ProtocolError) -> Int {
-        try state.withLock { state throws(ProtocolError) in
-            // A range of pages has two chunks of its own at most; the others are full.
-            let more = min(
-                Int(clamping: pages) * 128,
-                2 * RequestCost.bitmapBytes(1 << 15) + Int(clamping: pages >> 15) * 48)
+    /// Charges what bits of `slots` may take, beside those of the present array. Throws
+    /// `limit-exceeded`; nothing is charged then.
+    func charge(for slots: [Memslot], touching pages: UInt64 = 0) throws(ProtocolError) {
+        try change { state in
             // No bitmap is as large.
-            let touched = min(state.touched + more, 1 << 40)
-            let bytes = bytes(of: slots, touched)
-            if bytes > state.held {
-                try account.budgets.dirtyBytes.charge(bytes - state.held, to: account.user)
-                state.held = bytes
-            }
-            defer { state.touched = touched }
-            return touched - state.touched
+            state.touched = min(state.touched + Self.bytes(of: pages), 1 << 40)
+            return slots
         }
     }
 
-    /// Takes back what ``charge(for:touching:)`` returned, for writes that were not made.
-    func recordUntouched(_ bytes: Int) { state.withLock { $0.touched -= bytes } }
+    /// Charges a log of `pages` pages that is full in each of `slots` that logs, until
+    /// ``settleFilling(_:)``. Throws `limit-exceeded`; nothing is charged then.
+    func charge(filling slots: [Memslot], _ pages: UInt64) throws(ProtocolError) {
+        try change { state in
+            state.filled = Self.bytes(of: pages)
+            return slots
+        }
+    }
+
+    /// Ends ``charge(filling:_:)``, after which the logs may be full, or are not.
+    func settleFilling(_ mayBeFull: Bool) {
+        state.withLock { state in
+            if mayBeFull { state.touched = state.most }
+            state.filled = 0
+        }
+    }
+
+    /// Changes the state, and charges what the slots that `body` returns may take then.
+    private func change(_ body: (inout State) -> [Memslot]) throws(ProtocolError) {
+        try state.withLock { state throws(ProtocolError) in
+            var next = state
+            let bytes = bytes(of: body(&next), next.most)
+            if bytes > state.held {
+                try account.budgets.dirtyBytes.charge(bytes - state.held, to: account.user)
+                next.held = bytes
+            }
+            state = next
+        }
+    }
+
+    /// The bytes of a range of pages: it has two chunks of its own at most; the others are full.
+    private static func bytes(of pages: UInt64) -> Int {
+        min(
+            Int(clamping: pages) * 128,
+            2 * RequestCost.bitmapBytes(1 << 15) + Int(clamping: pages >> 15) * 48)
+    }
 
     /// Releases what `slots`, the present array, don't need. `touched` are the bytes of the bits of
     /// one slot at most, where they were counted.
     func settle(for slots: [Memslot], touched: Int? = nil) {
         state.withLock { state in
+            let touched = slots.contains(where: \.isLogging) ? touched : 0
             if let touched { (state.touched, state.counted) = (touched, touched) }
-            let rest = state.held - bytes(of: slots, state.touched)
+            let rest = state.held - bytes(of: slots, state.most)
             guard rest > 0 else { return }
             state.held -= rest
             account.budgets.dirtyBytes.release(rest, of: account.user)
@@ -125,28 +153,30 @@ extension VirtualMachine {
     /// Charges the dirty bits and the kernel's memory of an array that is submitted or planned, and
     /// the dirty logs that are read for it. Returns what counts the logs, until the transaction is
     /// done. Throws `limit-exceeded`.
-    ///
-    /// - Parameter touched: receives what is charged for a deletion after the hold that fails.
     func chargeDirty(
-        for slots: [Memslot], _ options: SubmitOptions, isPlan: Bool, touched: inout Int
+        for slots: [Memslot], _ options: SubmitOptions, isPlan: Bool
     ) throws(ProtocolError) -> BudgetCharge? {
         let published = feed.published.table
         let present = published.slots
         // A plan's list is not validated yet; one with a fault costs the kernel nothing.
         let wanted = options.privateRanges ?? []
         let added = table.capabilities.faults(ofPrivate: wanted).isEmpty ? wanted : []
+        // With a change of attributes all operations are inside the hold.
+        let hasParts =
+            options.quiesce == .continuity
+            && (options.privateRanges == nil || GuestRangeSet(added) == published.privateRanges)
         try kernel.charge(
-            for: slots, beside: options.quiesce == .continuity ? present : [],
+            for: slots, beside: hasParts ? present : [],
             GuestRangeSet(published.installedRanges.ranges + added), isPlan: isPlan)
         if !isPlan { try dirty.charge(for: slots) }
         guard present.contains(where: \.isLogging) else { return nil }
         let kept = Set(slots)
         guard simulator == nil else {
             let leaving = present.filter { !kept.contains($0) }
-            if !isPlan, options.quiesce == .continuity, !leaving.allSatisfy(\.isLogging) {
+            if !isPlan, hasParts, !leaving.allSatisfy(\.isLogging) {
                 // All pages of the logs that had ended are dirty then.
                 let ended = leaving.filter(\.isLogging).map(table.capabilities.pageCount(of:)).max()
-                touched = try dirty.charge(for: present, touching: ended ?? 0)
+                try dirty.charge(filling: present, ended ?? 0)
             }
             return nil
         }
@@ -160,6 +190,18 @@ extension VirtualMachine {
         }
         guard logs > RequestCost.freeBytes / 2 else { return nil }
         return try account.budgets.requestBytes.charged(logs, to: account.user)
+    }
+
+    /// Charges the clearing of a part of a log of `count` pages: a full chunk of 2^15 pages that is
+    /// cut by an end of the range keeps a bit for each page afterwards. Throws `limit-exceeded`.
+    func chargeClearing(_ pages: Range<UInt64>, of count: UInt64) throws(ProtocolError) {
+        for end in [pages.lowerBound, pages.upperBound]
+        where end != count && !end.isMultiple(of: 1 << 15) { return try chargeCutChunks() }
+    }
+
+    /// Charges two chunks that are no longer full. Throws `limit-exceeded`.
+    func chargeCutChunks() throws(ProtocolError) {
+        if simulator != nil { try chargeTouch(of: 1 << 15) }
     }
 
     /// Charges a simulated write of `pages` pages. Throws `limit-exceeded`.

@@ -17,18 +17,17 @@ extension VirtualMachine {
             }
             var logs: BudgetCharge?
             defer { withExtendedLifetime(logs) {} }
-            var touched = 0
             do throws(AdmissionError<ProtocolError>) {
                 let receipt = try table.submit(
                     resolved.slots, options: options, prior: resolved.faults
                 ) { generation, slots, ranges throws(ProtocolError) in
-                    logs = try chargeDirty(for: slots, options, isPlan: false, touched: &touched)
+                    logs = try chargeDirty(for: slots, options, isPlan: false)
                     try admit(generation, slots, ranges)
                 }
-                dirty.recordUntouched(touched)
+                dirty.settleFilling(false)
                 return receipt
             } catch {
-                if !error.mayFillLogs { dirty.recordUntouched(touched) }
+                dirty.settleFilling(error.mayFillLogs)
                 throw error
             }
         }
@@ -39,10 +38,9 @@ extension VirtualMachine {
         _ parameters: SubmitParameters
     ) throws(ProtocolError) -> (receipt: Receipt, names: SlotNames) {
         try withResolved(parameters) { resolved, options throws(AdmissionError<ProtocolError>) in
-            var touched = 0
             let logs = try converting(
                 { (error: ProtocolError) in AdmissionError.refused(error) },
-                chargeDirty(for: resolved.slots, options, isPlan: true, touched: &touched))
+                chargeDirty(for: resolved.slots, options, isPlan: true))
             defer { withExtendedLifetime(logs) {} }
             return try plan(resolved, options)
         }

@@ -7,7 +7,7 @@ struct RecordedCallReader {
     private var log = SlotCallLog()
     /// What a run with `--atomic` had beside the VMM's calls; `nil` for another scenario.
     private(set) var run: RunRecording?
-    private var machines: [String: Int] = [:]
+    private var machines: [Name: Int] = [:]
     private var tables: [Int: SlotTable] = [:]
     /// The recorded calls before the next submit that did not fail; `nil` for unreadable ones.
     private var pending: [RecordedCall?] = []
@@ -153,7 +153,7 @@ struct RecordedCallReader {
     /// A submit without recorded calls: the calls that change the array before to this one.
     private mutating func array(_ params: JSONValue, of machine: Int) {
         guard let file = try? ArrayFile(Array(params.rawBytes)) else { return }
-        var names: [String: UInt32] = [:]
+        var names: [Name: UInt32] = [:]
         let wanted = file.slots.compactMap { Memslot(scenario: $0, &names) }
         number += 1
         let start = RecordedCall(line: number, thread: thread, machine: machine)
@@ -164,7 +164,8 @@ struct RecordedCallReader {
         log.hasEntries = false
     }
 
-    private mutating func machine(_ name: String) -> Int {
+    private mutating func machine(_ vm: String) -> Int {
+        let name = Name(vm)
         if let known = machines[name] { return known }
         let index = log.machines.count
         machines[name] = index
@@ -175,12 +176,12 @@ struct RecordedCallReader {
 
 extension Memslot {
     /// A slot of a scenario; `nil` without an id. Memory objects get addresses far from each other.
-    fileprivate init?(scenario slot: SlotParameters, _ names: inout [String: UInt32]) {
+    fileprivate init?(scenario slot: SlotParameters, _ names: inout [Name: UInt32]) {
         guard let id = slot.slot.flatMap({ UInt32(exactly: $0) }), id <= 0xffff,
             let space = UInt32(exactly: slot.addressSpace), space <= 0xffff
         else { return nil }
         var user = slot.userspaceAddress?.rawValue ?? 0
-        if let memory = slot.memory {
+        if let memory = slot.memory.map({ Name($0) }) {
             let number = names[memory] ?? UInt32(names.count + 1)
             names[memory] = number
             user = (1 << 45) &+ UInt64(number) << 40 &+ (slot.memoryOffset?.rawValue ?? 0)

@@ -185,12 +185,12 @@ struct CombiningTests {
         table.add(hook)
         let first = TestThread { _ = table.refusal(of: [slot(0, at: 0)]) }
         hook.isInside.wait()
-        let start = monotonicNow()
         let second = TestThread {
             let options = SubmitOptions(quiesce: .always, quiesceDeadline: .seconds(600))
             #expect(table.refusal(of: [slot(1, at: 1)], options: options) == nil)
         }
         #expect(yieldThread { table.transactions.waitingCount == 1 })
+        let start = monotonicNow()
         usleep(1_000_000)
         hook.mayLeave.send()
         #expect(first.join() && second.join())
@@ -214,9 +214,13 @@ struct CombiningTests {
             }
         }
         let late = Task { try await submit(1, .milliseconds(1)) }
-        while table.submissions.waitingCount == 0 { await Task.yield() }
+        for _ in 0..<10_000 where table.submissions.waitingCount < 1 {
+            try await Task.sleep(for: .milliseconds(1))
+        }
         let next = Task { try await submit(2, .seconds(600)) }
-        while table.submissions.waitingCount == 1 { await Task.yield() }
+        for _ in 0..<10_000 where table.submissions.waitingCount < 2 {
+            try await Task.sleep(for: .milliseconds(1))
+        }
         try await Task.sleep(for: .milliseconds(20))
         hook.mayLeave.send()
         try await first.value

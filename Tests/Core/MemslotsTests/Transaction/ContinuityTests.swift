@@ -114,8 +114,8 @@ struct ContinuityTests {
         hold.stubborn.update { $0 = [0] }
         backend.refuse(at: 1, with: .ioError)
         guard case .failed(let failure)? = submit() else { return #expect(Bool(false)) }
-        #expect(failure.errno == .timedOut && failure.operation == nil && failure.vcpus == [])
-        #expect(failure.message.contains("the hold of vCPUs timed out"))
+        #expect(failure.errno == .timedOut && failure.operation == nil && failure.vcpus == ["v"])
+        #expect(failure.message.contains("the hold timed out"))
         #expect(failure.undoErrno == .ioError && failure.installed == backend.slots)
         #expect(log.value == ["0", "hold", "1"])
         backend.refuse()

@@ -125,8 +125,28 @@ extension ServerTests {
             )
             #expect(try submit(pages: 1 << 27, logs: false, more: false).errorKind == "rolled-back")
             #expect(budget.sum > before + 2 * 48 << 12)
+            // Again costs no more, and what is full can be cleared only as far as there is room.
+            let filled = budget.sum
             #expect(try submit(pages: 1 << 27, logs: false, more: false)["result"] != nil)
             #expect(budget.sum == 0)
+            #expect(try submit(pages: 1 << 27, logs: true, more: true)["result"] != nil)
+            _ = try client.ask(
+                #"{"id":2,"method":"fault.inject","params":{"vm":"a","operation":1,"errno":"ENOMEM"}}"#
+            )
+            #expect(try submit(pages: 1 << 27, logs: false, more: false).errorKind == "rolled-back")
+            #expect(budget.sum == filled)
+            func clear(_ page: Int, _ count: Int) throws -> String? {
+                try client.ask(
+                    #"{"id":3,"method":"dirtylog.get","params":{"vm":"a","slot":0,"clear":true,"#
+                        + #""firstPage":\#(page),"pageCount":\#(count)}}"#
+                ).limit
+            }
+            #expect(try clear(0, 1 << 15) == nil && budget.sum == filled)
+            let refused = try (1..<4_096).first { try clear($0 << 15 + 7, 1) != nil }
+            #expect((10..<1_000).contains(refused ?? 0))
+            #expect(budget.sum <= 1 << 20)
+            // Whole chunks need no room.
+            #expect(try clear(1 << 15, 1 << 20) == nil)
         }
 
         @Test("dirty bits are charged before they are set, and released when they are gone")

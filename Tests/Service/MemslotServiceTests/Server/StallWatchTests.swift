@@ -30,7 +30,8 @@ extension ServerTests {
             reader.end(1)
             buffer.count += 1
             reader.begin(2)
-            while !buffer.isPassed.load(ordering: .acquiring) {}
+            let end = ContinuousClock.now + .seconds(60)
+            while !buffer.isPassed.load(ordering: .acquiring), .now < end {}
             #expect(buffer.count == 2)
             watch.stop()
         }

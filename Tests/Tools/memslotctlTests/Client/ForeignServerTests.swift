@@ -74,6 +74,13 @@ struct ForeignServerTests {
         let permitted = try memslotctl("--server-uid", "54321")
         #expect(permitted.status == 0, "\(permitted.errors)")
         #expect(try replay("--server-uid", "54321").status == 0)
+        // So is what a message suggests.
+        let unknown = try CommandRun(
+            ["get", "x", "--socket", daemon.socket, "--server-uid", "54321"], in: base.path
+        ).outcome()
+        #expect(
+            unknown.errors.contains("--socket \(daemon.socket) --server-uid 54321'"),
+            "\(unknown.errors)")
     }
 
     private func replay(_ options: String...) throws -> CommandRun.Outcome {

@@ -64,10 +64,10 @@ final class SweepWorld {
         vm.holdsExactly(slots.map { $0.renaming(descriptors) }) && vm.privateRanges == ranges
     }
 
-    /// The private ranges to submit. With continuity, operations would follow the changes.
+    /// The private ranges to submit.
     var privateRanges: [GuestRange] {
-        guard scene.hasAttributes, scene.quiesce != .continuity,
-            vm.backend is any MemoryAttributeBackend, table.capabilities.memoryAttributes
+        guard scene.hasAttributes, vm.backend is any MemoryAttributeBackend,
+            table.capabilities.memoryAttributes
         else { return [] }
         let page = vm.backend.capabilities.pageSize
         return [0, 2, 4].map { GuestRange(address: .init($0 * page.rawValue), size: page) }
