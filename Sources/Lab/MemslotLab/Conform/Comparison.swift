@@ -169,7 +169,8 @@ struct TwinSession {
             compare(.getDirtyLog(slot: slot.assignedKey.kernelWord, isWritable: true))
         }
         guard difference == nil,
-            let found = target.difference(from: twin.slots, protection: twin.protection)
+            let found = target.difference(
+                from: twin.slots, protection: twin.kernel.dirtyLogProtection.rawValue)
         else { return }
         // Without the reads above, which are equal and would count against a shorter sequence.
         difference = Difference(lines: Array(lines.prefix(calls)), simulated: nil, installed: found)

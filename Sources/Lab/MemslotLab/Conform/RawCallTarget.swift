@@ -48,9 +48,6 @@ extension SimulatedRawVM: RawCallTarget {
         kernel.slots.map { Memslot(RawRegion($0, size: $0.size), guestMemfd: nil) }
     }
 
-    /// The argument of `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2` in force.
-    var protection: UInt64 { kernel.dirtyLogProtection.rawValue }
-
     /// Whether `region` would be accepted. The slots stay.
     func accepts(_ region: RawRegion) -> Bool {
         // Refused, but it opens the file that it names, so that the state restored below has it.

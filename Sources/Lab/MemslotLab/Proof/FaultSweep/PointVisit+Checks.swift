@@ -1,19 +1,10 @@
 import Memslots
 
-/// The expected calls of hooks.
-enum HookCourse {
-    case none
-    /// All prepared, all aborted.
-    case aborted
-    /// Prepared up to a step, which was vetoed, and those before it aborted.
-    case vetoed(Int)
-}
-
 extension PointVisit {
-    /// Checks that everything observable is as before. `mayReportMore`: a log that began full could
-    /// not be cleared; by default as the point says.
+    /// Checks that everything observable is as before, and the calls of hooks. `mayReportMore`: a log
+    /// that began full could not be cleared; by default as the point says.
     mutating func checkUnchanged(
-        hooks: HookCourse, mayReportMore: Bool? = nil, event: String? = nil
+        hooks: [RecordingHook.Call], mayReportMore: Bool? = nil, event: String? = nil
     ) {
         check(world.holdsExactly(world.scene.before), "other slots installed")
         checkReaders()
@@ -53,21 +44,19 @@ extension PointVisit {
             "readers see another array")
     }
 
-    /// Checks that every preparation is aborted once, in reverse, with readers on the old array.
-    mutating func checkHooks(_ course: HookCourse) {
-        let prepared = run.preparations
-        var wanted: [RecordingHook.Call] = []
-        switch course {
-        case .none: break
-        case .aborted: wanted = prepared + Self.aborts(of: prepared[...])
-        case .vetoed(let step): wanted = prepared[...step] + Self.aborts(of: prepared[..<step])
+    /// The calls of hooks if all is prepared, or what is before a vetoed step, and is then aborted
+    /// once, in reverse, with readers on the old array.
+    func abortedCalls(vetoedAt step: Int? = nil) -> [RecordingHook.Call] {
+        let calls = run.preparations
+        let aborted = calls[..<(step ?? calls.count)].reversed().map {
+            $0.next(.abort, at: $0.generation)
         }
-        let calls = world.hookLog.calls
-        check(calls == wanted, "hooks: \(calls.count) calls, not \(wanted.count)")
+        return calls[..<(step.map { $0 + 1 } ?? calls.count)] + aborted
     }
 
-    private static func aborts(of calls: ArraySlice<RecordingHook.Call>) -> [RecordingHook.Call] {
-        calls.reversed().map { $0.next(.abort, at: $0.generation) }
+    mutating func checkHooks(_ wanted: [RecordingHook.Call]) {
+        let calls = world.hookLog.calls
+        check(calls == wanted, "hooks: \(calls.count) calls, not \(wanted.count)")
     }
 
     private mutating func checkDirtyLog(

@@ -18,7 +18,7 @@ extension PointVisit {
             "failed, but reported as \(failure)")
         checkFailed(failure)
         checkReaders()
-        checkHooks(.aborted)
+        checkHooks(abortedCalls())
         checkEvents(["failed at 0"])
         if stillBroken {
             failRecovery(
@@ -88,7 +88,7 @@ extension PointVisit {
         do throws(SubmitError) { try world.table.recover() } catch {
             return findings.append("not recovered: \(error)")
         }
-        checkUnchanged(hooks: .none, event: "recovered at")
+        checkUnchanged(hooks: [], event: "recovered at")
     }
 
     /// The slots that must be installed, derived from the operations.

@@ -85,7 +85,7 @@ struct PointVisit {
                 } else {
                     findings.append("\(result), not vetoed")
                 }
-                checkUnchanged(hooks: .aborted)
+                checkUnchanged(hooks: abortedCalls())
             } else if rollsBack {
                 world.begin(FaultScript(calls: .init(0, .ioError)))
                 expectRollback(.ioError, 0)
@@ -98,27 +98,27 @@ struct PointVisit {
             expect(
                 world.submit(expecting: present.next),
                 .conflict(present: present, expected: present.next))
-            checkUnchanged(hooks: .none)
+            checkUnchanged(hooks: [])
         case .veto(let step):
             world.begin(veto: step)
             let call = run.preparations[step]
             expect(
                 world.submit(),
                 .rejected(hook: call.hook, change: call.change, reason: RecordingHook.reason))
-            checkUnchanged(hooks: .vetoed(step))
+            checkUnchanged(hooks: abortedCalls(vetoedAt: step))
         case .readerStays:
             world.begin()
             let world = world
             let result = BlockingReader.block(world.table) { world.submit(deadline: 0) }
             expect(result, .quiesceTimeout(vcpus: [], readers: [BlockingReader.name]))
-            checkUnchanged(hooks: .aborted)
+            checkUnchanged(hooks: abortedCalls())
         case .vcpuStays:
             world.begin()
             world.hold.keepInside(true)
             let result = world.submit()
             world.hold.keepInside(false)
             expect(result, .quiesceTimeout(vcpus: [ScriptedHold.vcpu], readers: []))
-            checkUnchanged(hooks: .aborted)
+            checkUnchanged(hooks: abortedCalls())
         case .reading(let read, let errno, let persistently):
             world.begin(FaultScript(reads: .init(read, errno, persistently: persistently)))
             expectRollback(errno, nil)
@@ -195,6 +195,6 @@ struct PointVisit {
             findings.append("\(result), not rolled back")
         }
         world.backend.arm(FaultScript())
-        checkUnchanged(hooks: .aborted, mayReportMore: mayReportMore, event: "rolled back at")
+        checkUnchanged(hooks: abortedCalls(), mayReportMore: mayReportMore, event: "rolled back at")
     }
 }
