@@ -110,7 +110,7 @@ enum MessageFuzz {
             let decoded = RequestDecoder(batchLimit: 64).decode(Array(line))
             let replies = service.respond(to: decoded, on: connection)
             if let broken = fault(in: replies.finish(), to: decoded) { return broken }
-            for event in events.removeAll().lines where !isJSON(event) {
+            for event in events.removeAll().lines where (try? JSONDocument(parsing: event)) == nil {
                 return "an event is not JSON: \(String(decoding: event, as: UTF8.self))"
             }
         }
@@ -126,9 +126,5 @@ enum MessageFuzz {
         if reply.contains(UInt8(ascii: "\n")) { return "the reply has more than one line" }
         let count = root.kind == .array ? root.elements.count : 1
         return count == expected ? nil : "\(expected) requests have \(count) replies"
-    }
-
-    private static func isJSON(_ line: [UInt8]) -> Bool {
-        (try? JSONDocument(parsing: line)) != nil
     }
 }

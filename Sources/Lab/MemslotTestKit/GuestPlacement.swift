@@ -56,7 +56,6 @@ package struct IdentityPageTables {
         }
     }
 
-    /// The tables, the root first.
     package var bytes: [UInt8] {
         entries.flatMap { entry in (0..<8).map { UInt8(truncatingIfNeeded: entry >> (8 * $0)) } }
     }

@@ -74,10 +74,8 @@
                     }
                     let program = GuestProgram(
                         kind: kind, access: access, placement: placement, vcpu: UInt64(number))
-                    units.append(
-                        Unit(
-                            program: program,
-                            guarded: GuardedVCPU(vcpu, gate: gate, signal: signal)))
+                    let guarded = GuardedVCPU(vcpu, gate: gate, signal: signal)
+                    units.append(Unit(program: program, guarded: guarded))
                 }
                 self.units = units
             } catch { throw .kvm(error) }
@@ -238,8 +236,7 @@
                 return UInt64(rounds &* pages &- load(unit.program.sum))
             case .witnesses: return 0
             case .increments, .ordered:
-                return (0..<TortureRegion.pageCount).reduce(0) { sum, page in
-                    var sum = sum
+                return (0..<TortureRegion.pageCount).reduce(into: 0) { sum, page in
                     if unit.program.access == .ordered {
                         let number = load(unit.program.number(in: page, space: 1))
                         let missing = load(unit.program.managementRounds) &- number
@@ -248,8 +245,8 @@
                     let missing = rounds &- load(unit.program.number(in: page))
                     // A restarted round may have added one too many, which is wrong too.
                     switch unit.program.kind {
-                    case .long: return sum + UInt64(Int32(truncatingIfNeeded: missing).magnitude)
-                    case .real: return sum + UInt64(Int16(truncatingIfNeeded: missing).magnitude)
+                    case .long: sum += UInt64(Int32(truncatingIfNeeded: missing).magnitude)
+                    case .real: sum += UInt64(Int16(truncatingIfNeeded: missing).magnitude)
                     }
                 }
             }

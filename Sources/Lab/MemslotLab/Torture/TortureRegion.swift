@@ -81,10 +81,7 @@ struct LayoutSequence {
         repeat {
             // Logging alone changes: KVM splits huge mappings, and allows them again.
             if region.stride > 1, !last.isEmpty, Bool.random(using: &random) {
-                slots = last
-                for index in slots.indices {
-                    slots[index].flags.formSymmetricDifference(.logDirtyPages)
-                }
+                slots = last.map { $0.logging(!$0.isLogging) }
                 continue
             }
             slots = layout(of: change == .mix ? anyChange() : change)

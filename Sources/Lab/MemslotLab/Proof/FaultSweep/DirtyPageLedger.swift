@@ -82,7 +82,7 @@ struct PageLedger {
 /// Dirty pages that a transaction could lose: known to the kernel, to the table, or to both.
 struct DirtyPageSetup {
     /// The log that each logging slot must have.
-    private(set) var expected: [SlotKey: DirtyBitmap]
+    private(set) var expected: [SlotKey: DirtyBitmap] = [:]
     private let slots: [Memslot]
     private let capabilities: Capabilities
     private var isFresh = true
@@ -90,7 +90,6 @@ struct DirtyPageSetup {
     init(_ slots: [Memslot], capabilities: Capabilities) {
         self.slots = slots.filter(\.isLogging)
         self.capabilities = capabilities
-        expected = [:]
         for slot in self.slots {
             expected[slot.assignedKey] = DirtyBitmap(
                 pageCount: capabilities.pageCount(of: slot),
