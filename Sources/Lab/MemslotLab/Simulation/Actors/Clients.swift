@@ -25,10 +25,10 @@ final class WireClient: SimulatedActor {
             return nil
         }
         world.counts[.reads] += 1
+        let committed = world.arrays[array.generation]
         world.check(
             array.isInstalled
-                || world.arrays[array.generation] == array.slots
-                    && world.privateRanges[array.generation] == array.privateRanges,
+                || committed.map { $0 == (array.slots, array.privateRanges) } ?? false,
             .readerSeesWhole, "memslots.get returns \(array.slots) at \(array.generation)")
         return (array.generation, array.slots)
     }

@@ -66,7 +66,7 @@ extension World {
         let committed = arrays[snapshot.generation]
         let isNext = snapshot.generation == generation.next && transaction.isSwitched
         check(
-            committed.map { $0 == slots && privateRanges[snapshot.generation] == ranges }
+            committed.map { $0 == (slots, ranges) }
                 ?? (isNext && installed == slots && simulator.privateRanges == ranges),
             .readerSeesWhole,
             "a reader sees \(slots), private \(ranges), as generation \(snapshot.generation)")

@@ -96,9 +96,7 @@ extension World {
                 previous == generation && receipt.generation == generation.next,
                 .generationsDense, "\(previous) to \(receipt.generation), after \(generation)")
             generation = receipt.generation
-            active = array.slots
-            arrays[generation] = active
-            privateRanges[generation] = transaction.privateRanges
+            arrays[generation] = (slots: array.slots, privateRanges: transaction.privateRanges)
             check(
                 receipt.attributes == transaction.attributes, .oneAnswer,
                 "the receipt lists \(receipt.attributes), not \(transaction.attributes)")

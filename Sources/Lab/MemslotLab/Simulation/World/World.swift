@@ -24,12 +24,10 @@ final class World: @unchecked Sendable {
 
     /// The slots that are really installed.
     var installed: [Memslot] = []
-    /// The array of the last commit event.
-    var active: [Memslot] = []
+    /// That of the last commit event.
     var generation = Generation(0)
-    var arrays: [Generation: [Memslot]] = [Generation(0): []]
-    /// The private ranges of each generation, ascending and merged.
-    var privateRanges: [Generation: [GuestRange]] = [Generation(0): []]
+    /// The array of each generation, and its private ranges, ascending and merged.
+    var arrays = [Generation(0): (slots: [Memslot](), privateRanges: [GuestRange]())]
     var transaction = TransactionRecord()
     /// What each actor submitted last.
     var submissions: [String: Submission] = [:]
@@ -112,7 +110,8 @@ final class World: @unchecked Sendable {
         _ = try? service.unregister(Self.vm)
     }
 
-    var activePrivateRanges: [GuestRange] { privateRanges[generation] ?? [] }
+    var active: [Memslot] { arrays[generation]?.slots ?? [] }
+    var activePrivateRanges: [GuestRange] { arrays[generation]?.privateRanges ?? [] }
     /// Whether a wait has timed out since the transaction began.
     var hasTimedOut: Bool { scheduler.timeouts > transaction.timeoutsBefore }
     var isOver: Bool { breach != nil || scheduler.steps >= options.steps }
