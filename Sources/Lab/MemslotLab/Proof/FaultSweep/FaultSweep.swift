@@ -82,8 +82,7 @@ package struct FaultSweep: Sendable {
             let turn = index + list.points.count + scene.before.count
             guard turn % every == 0 || point == .nothing else { continue }
             if separately { world = nil }
-            let present: SweepWorld
-            if let world { present = world } else { present = try SweepWorld(scene, on: factory) }
+            let present = if let world { world } else { try SweepWorld(scene, on: factory) }
             world = present
             var visit = PointVisit(point: point, world: present, run: run)
             visit.execute()

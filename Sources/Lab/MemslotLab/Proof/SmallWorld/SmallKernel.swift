@@ -24,8 +24,7 @@ struct SmallKernel: Hashable {
             return nil
         }
         // R16: no other slot may have one of the pages at this time.
-        for (other, slot) in slots.enumerated() where other != id {
-            guard let slot else { continue }
+        for case (let other, let slot?) in slots.enumerated() where other != id {
             if Self.pages(of: slot).overlaps(Self.pages(of: new)) { return "EEXIST with \(other)" }
         }
         if let fault = Self.fault(of: call, old, new) { return fault }
