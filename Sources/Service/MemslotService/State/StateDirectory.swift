@@ -70,9 +70,14 @@ final class StateDirectory: Sendable {
         guard descriptor >= 0 else {
             throw StateError("\(path)/lock: can't be opened: \(Errno.last)")
         }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            close(descriptor)
-            throw StateError("\(path): a server that runs keeps its state here; stop it first")
+        // A child that a process has forked, and that runs no program yet, holds its lock as well.
+        let end = ContinuousClock.now + .seconds(1)
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            guard .now < end else {
+                close(descriptor)
+                throw StateError("\(path): a server that runs keeps its state here; stop it first")
+            }
+            usleep(10_000)
         }
         return descriptor
     }

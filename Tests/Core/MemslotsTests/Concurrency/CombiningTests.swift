@@ -200,37 +200,43 @@ struct CombiningTests {
     }
 
     @Test("a task's submit that waited for others past its deadline is not executed")
-    func tasks() async throws {
-        let (table, hook) = (table, hook)
-        @Sendable func submit(_ id: UInt32, _ deadline: Duration) async throws {
-            try await table.submit(
-                [slot(id, at: UInt64(id))], options: SubmitOptions(quiesceDeadline: deadline))
-        }
-        let first = Task { try await submit(0, .seconds(600)) }
-        await withCheckedContinuation { inside in
-            _ = TestThread {
-                hook.isInside.wait()
-                inside.resume()
+    // In a process of its own: other tests take all threads of the task pool.
+    func tasks() async {
+        await #expect(processExitsWith: .success) {
+            let (backend, hook) = (ModelBackend(), Hook())
+            let table = try MemslotTable(backend: backend)
+            table.add(hook)
+            @Sendable func submit(_ id: UInt32, _ deadline: Duration) async throws {
+                try await table.submit(
+                    [slot(id, at: UInt64(id))], options: SubmitOptions(quiesceDeadline: deadline))
             }
+            func waitUntil(_ count: Int) async throws {
+                while table.submissions.waitingCount < count {
+                    try await Task.sleep(for: .milliseconds(1))
+                }
+            }
+            let first = Task { try await submit(0, .seconds(600)) }
+            await withCheckedContinuation { inside in
+                _ = TestThread {
+                    hook.isInside.wait()
+                    inside.resume()
+                }
+            }
+            let late = Task { try await submit(1, .milliseconds(1)) }
+            try await waitUntil(1)
+            let next = Task { try await submit(2, .seconds(600)) }
+            try await waitUntil(2)
+            try await Task.sleep(for: .milliseconds(20))
+            hook.mayLeave.send()
+            try await first.value
+            guard case .failure(let error) = await late.result,
+                error as? SubmitError == .quiesceTimeout(vcpus: [], readers: [])
+            else { exit(1) }
+            try await next.value
+            guard backend.slots == [slot(2, at: 2)] else { exit(2) }
+            // Where nobody waits, no time is needed.
+            try await submit(3, .zero)
         }
-        let late = Task { try await submit(1, .milliseconds(1)) }
-        for _ in 0..<10_000 where table.submissions.waitingCount < 1 {
-            try await Task.sleep(for: .milliseconds(1))
-        }
-        let next = Task { try await submit(2, .seconds(600)) }
-        for _ in 0..<10_000 where table.submissions.waitingCount < 2 {
-            try await Task.sleep(for: .milliseconds(1))
-        }
-        try await Task.sleep(for: .milliseconds(20))
-        hook.mayLeave.send()
-        try await first.value
-        await #expect(throws: SubmitError.quiesceTimeout(vcpus: [], readers: [])) {
-            try await late.value
-        }
-        try await next.value
-        #expect(backend.slots == [slot(2, at: 2)])
-        // Where nobody waits, no time is needed.
-        try await submit(3, .zero)
     }
 
     @Test("threads that contend lose no submit")
